@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .PHONY: demo values policies estimators kl objectives alignment contrastive inference search \
-        scaling harvest network book book-pdf figures lint test test-without-extras gradients \
-        coverage benchmarks clean
+        scaling harvest network book book-pdf figures lint test test-without-extras test-order \
+        test-seeds gradients coverage benchmarks clean
 
 demo: .venv/installed
 	$(BIN)/python -m minirl
@@ -74,6 +74,16 @@ test: .venv/installed
 # NumPy, SciPy and pytest alone: what needs an extra is skipped, or says what to install.
 test-without-extras: .venv-without-extras/installed
 	.venv-without-extras/bin/python -m pytest -q $(ALL)
+
+# In random order, twice, and backwards.
+test-order: .venv/installed
+	$(BIN)/python -m pytest -q --order 1
+	$(BIN)/python -m pytest -q --order 2
+	$(BIN)/python -m pytest -q --order backwards
+
+# What draws random numbers and holds for any seed, with a hundred seeds.
+test-seeds: .venv/installed
+	$(BIN)/python -m pytest -q -m statistical --seeds 100
 
 gradients: .venv/installed
 	$(BIN)/python -m pytest -q -m gradient

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 
 import pytest
@@ -36,8 +37,38 @@ LONG_RUNS = {  # by fixture and name: what Python is given, before the name of a
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_addoption(parser):
+    parser.addoption("--seeds", type=int, default=1, metavar="N",
+                     help="run each test marked `statistical` N times, with other random numbers")
+    parser.addoption("--order", metavar="SEED", help="run the files in random order, and the tests "
+                     "of each file; or all of them `backwards`")
+
+
 def pytest_configure(config):
     config.stash[GRADIENTS] = {}
+
+
+def pytest_generate_tests(metafunc):
+    seeds = metafunc.config.option.seeds
+    if seeds > 1 and metafunc.definition.get_closest_marker("statistical"):
+        metafunc.parametrize("other_seeds", range(seeds), indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def other_seeds(request, monkeypatch):
+    """Of N `--seeds` this is number 0, which changes nothing, or another one, which is put beside
+    every seed of which a generator is made: in the test, and in what it calls."""
+    number = getattr(request, "param", 0)
+    if number:
+        import numpy as np  # after the number of threads is set
+
+        made = np.random.default_rng
+
+        def shifted(seed=None):
+            whole = isinstance(seed, (int, np.integer, list, tuple))
+            return made([*np.atleast_1d(seed), number] if whole else seed)
+
+        monkeypatch.setattr(np.random, "default_rng", shifted)
 
 
 @pytest.fixture
@@ -87,8 +118,17 @@ class LongRuns:
         self.folder.cleanup()
 
 
-def pytest_collection_modifyitems(items):
-    """What waits for the longest runs comes last."""
+def pytest_collection_modifyitems(items, config):
+    """What waits for the longest runs comes last, unless an order is asked for."""
+    order = config.option.order
+    if order is not None:
+        if order == "backwards":
+            items.reverse()
+        else:
+            random = Random(int(order))
+            place = {path: random.random() for path in sorted({item.path for item in items})}
+            items.sort(key=lambda item: (place[item.path], random.random()))
+        return
     waited_for = {name for name, _ in LONG_RUNS} - {"full_run"}
     items.sort(key=lambda item: not waited_for.isdisjoint(getattr(item, "fixturenames", ())))
 

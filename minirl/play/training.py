@@ -334,4 +334,4 @@ def next_record(record, batch, metrics):
         iteration=record.iteration + 1, steps=record.steps + batch.steps.index.size + batch.masked,
         rng=batch.rng.bit_generator.state,
         metrics=batch.metrics | metrics
-        | {"policy/entropy": float(visits @ entropy(record.logp) / visits.sum())})
+        | {"policy/entropy": float((visits * entropy(record.logp)).sum() / visits.sum())})
