@@ -15,7 +15,6 @@ import hashlib
 import io
 import json
 from itertools import islice
-from pathlib import Path
 import runpy
 import sys
 from types import SimpleNamespace
@@ -26,12 +25,9 @@ from scipy import sparse
 from minirl.beyond import harvest
 from minirl.beyond.network import forward, network_optimiser, random_params
 from minirl.beyond.tree_search import deceptive_chain, tree_search, uct
-from minirl.exact.evaluation import evaluate
 from minirl.kernel import playing
 from minirl.kernel.environment import playable
-from minirl.kernel.mdp import coin_game
 from minirl.kernel.sampling import generator, generators, words
-from minirl.lab.running_example import RunningExample
 from minirl.people.grpo import grpo
 from minirl.play.optim import adam
 from minirl.play.ppo import ppo
