@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 
 import pytest
 from answers import ANSWERS
@@ -147,12 +148,20 @@ def prose(name):
 @pytest.mark.parametrize("name", SHAPED)
 def test_every_figure_in_the_text_is_computed_by_a_test_or_an_example(name):
     """A number with a decimal point or a comma stands in some test, or in an example beside it."""
-    proofs = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/*.py"))
-    proofs += "".join(re.findall(r"^ *>>>.*(?:\n(?!\s*$).*)*", TEXTS[name], flags=re.M))
+    example = "".join(re.findall(r"^ *>>>.*(?:\n(?!\s*$).*)*", TEXTS[name], flags=re.M))
     numbers = {found.replace(",", "") for found in re.findall(
         r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?", prose(name)) if re.search("[.,]", found)}
-    known = set(re.findall(r"\d+(?:\.\d+)?", re.sub(r"(?<=\d)[_,](?=\d{3})", "", proofs)))
-    assert numbers - known == set()
+    assert numbers - numbers_in(example) - numbers_in_tests() == set()
+
+
+@cache
+def numbers_in_tests():
+    return set().union(*(numbers_in(path.read_text(encoding="utf-8"))
+                         for path in ROOT.glob("tests/**/*.py")))
+
+
+def numbers_in(proof):
+    return set(re.findall(r"\d+(?:\.\d+)?", re.sub(r"(?<=\d)[_,](?=\d{3})", "", proof)))
 
 
 # Letters.

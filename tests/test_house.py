@@ -5,6 +5,7 @@ import importlib
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,9 +30,15 @@ def module_name(path):
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
+@cache
+def parsed(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imported_modules(path):
     """Full names of the modules that a source file imports, anywhere in it."""
-    return {name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return {name for node in ast.walk(parsed(path))
             if isinstance(node, (ast.Import, ast.ImportFrom)) for name in names_imported(node)}
 
 
@@ -116,7 +123,7 @@ def test_no_two_public_things_share_a_name():
     """
     places = {}
     for path in (path for path in SOURCES if path.parent.name != "plain"):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in parsed(path).body:
             names = {target.id for target in getattr(node, "targets", ())
                      if isinstance(target, ast.Name)} | {getattr(node, "name", "_")}
             for name in names - {"main"}:
@@ -137,7 +144,7 @@ def test_the_worlds_do_not_know_each_other_or_the_laboratory():
 def test_a_module_imports_what_it_may_and_its_randomness_is_an_argument(path):
     """NumPy, SciPy and the standard library; what needs an extra only inside a function, which may
     then say what to install.  Pitfall 43: not NumPy's global generator."""
-    module, extra = ast.parse(path.read_text(encoding="utf-8")), EXTRAS.get(module_name(path))
+    module, extra = parsed(path), EXTRAS.get(module_name(path))
     for name in imported_modules(path):
         top = name.split(".")[0]
         assert top in {*sys.stdlib_module_names, "numpy", "scipy", *PACKAGES, extra,
@@ -153,7 +160,7 @@ def test_a_module_imports_what_it_may_and_its_randomness_is_an_argument(path):
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
 def test_a_module_and_all_that_is_public_in_it_says_what_it_is(path):
     """A function of a chapter by an example too"""
-    module, chapter = ast.parse(path.read_text(encoding="utf-8")), not NO_CHAPTERS & set(path.parts)
+    module, chapter = parsed(path), not NO_CHAPTERS & set(path.parts)
     for node in module.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
             assert ast.get_docstring(node), node.name
@@ -172,7 +179,7 @@ def test_every_tagged_equation_is_named_by_a_test():
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
     tags = set()
     for path in SOURCES:
-        doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        doc = ast.get_docstring(parsed(path)) or ""
         tags.update(re.findall(rf"\(({path.stem}\.\d+)\)", doc))
     assert len(tags) > 40
     assert {tag for tag in tags if f"({tag})" not in tests} == set()

@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -86,14 +87,15 @@ def mistaken(mistake):
     before = {function: function.__code__ for function, _, _ in mistake.edits}
     try:
         for function in before:
-            function.__code__ = _edited(function, [(old, new) for other, old, new in mistake.edits
-                                                   if other is function])
+            function.__code__ = _edited(function, tuple(
+                (old, new) for other, old, new in mistake.edits if other is function))
         yield
     finally:
         for function, code in before.items():
             function.__code__ = code
 
 
+@cache
 def _edited(function, edits):
     """The code of a function after edits of its source."""
     source = inspect.getsource(function)

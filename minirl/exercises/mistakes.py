@@ -53,24 +53,18 @@ def likely_mistake(exercise, found):
     then two things at once.
     """
     singles, pairs = _forms(exercise)
-
-    @cache
-    def results(*mistakes):
-        with np.errstate(all="ignore"):  # a mistake may divide by zero
-            return right_results(exercise, *mistakes)
-
-    return (_explained(exercise, found, singles, _exactly, results)
-            or _explained(exercise, found, [()], _nearly, results)
-            or _explained(exercise, found, singles, _partly, results)
-            or _explained(exercise, found, singles, _nearly, results)
-            or _explained(exercise, found, pairs, _exactly, results))
+    return (_explained(exercise, found, singles, _exactly)
+            or _explained(exercise, found, [()], _nearly)
+            or _explained(exercise, found, singles, _partly)
+            or _explained(exercise, found, singles, _nearly)
+            or _explained(exercise, found, pairs, _exactly))
 
 
-def _explained(exercise, found, forms, difference, results):
+def _explained(exercise, found, forms, difference):
     """The first of some forms that gives what was found: what it says, or None."""
-    right = results()
+    right = _results(exercise)
     for mistakes in forms:
-        wanted = results(*mistakes)
+        wanted = _results(exercise, *mistakes)
         reason = difference(exercise, found, wanted, right, mistakes)
         if reason is not None:
             said = [f"{capital(mistake.says)}{_pitfall(mistake)}" for mistake in mistakes]
@@ -81,6 +75,13 @@ def _explained(exercise, found, forms, difference, results):
                 f"Two at once, or one that not all results share.  {said[0]}  And: {said[1]}  Mend "
                 "the first, and check again.")
     return None
+
+
+@cache
+def _results(exercise, *mistakes):
+    """What a form gives on all cases, computed once for all attempts that are judged."""
+    with np.errstate(all="ignore"):  # a mistake may divide by zero
+        return right_results(exercise, *mistakes)
 
 
 def _exactly(exercise, found, wanted, right, mistakes):
@@ -142,7 +143,7 @@ def _backward_pass(exercise, cases, found, right, mistakes):
     sentence = ("the backward pass (softmax.3) is missing, or has another table where log π "
                 "belongs: backward(logp, ·) of what you return would be right.")
     if not any(edited_functions(NO_PASS) & edited_functions(mistake) for mistake in mistakes):
-        G = _columns(right_results(exercise, *mistakes, NO_PASS))[1]
+        G = _columns(_results(exercise, *mistakes, NO_PASS))[1]
         if _scaled("gradient", found, G, cases) is not None:
             sentence = ("the backward pass (softmax.3) is missing: what you return is G = "
                         "∂L/∂log π.  Return backward(logp, G).")

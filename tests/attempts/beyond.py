@@ -234,16 +234,15 @@ Z = np.exp(np.arange(-40, 10, 0.1))
 
 def by_quadrature(critic, p, foreign, others, partner=True, slopes=(1, 1)):
     """With `foreign` the law of a foreign action, of each state."""
-    loss, grad = -(p * critic).sum(), -p
+    loss, grad, z = -(p * critic).sum(), -p, Z[:, None]
     for s, f in enumerate(critic):
-        for z in Z:
-            gone = np.exp(-z * np.exp(f))
-            own = gone if partner else np.ones(len(f))
-            each = foreign[s] @ gone
-            loss += 0.1 * (p[s] @ (np.exp(-z) - own * each**others))
-            part = p[s] * gone * each**others * partner * slopes[0]
-            rest = p[s] @ own * others * each**(others - 1) * foreign[s] * gone * slopes[1]
-            grad[s] = grad[s] + 0.1 * z * np.exp(f) * (part + rest)
+        gone = np.exp(-z * np.exp(f))
+        own = gone if partner else np.ones(gone.shape)
+        each = (gone @ foreign[s])[:, None]
+        loss += 0.1 * p[s] @ (np.exp(-z) - own * each**others).sum(axis=0)
+        part = p[s] * gone * each**others * partner * slopes[0]
+        rest = (own @ p[s])[:, None] * others * each**(others - 1) * foreign[s] * gone * slopes[1]
+        grad[s] += 0.1 * (z * np.exp(f) * (part + rest)).sum(axis=0)
     return loss, grad
 
 
