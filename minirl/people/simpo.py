@@ -87,7 +87,8 @@ pull towards the reference, as in `dpo`, holds it after all.  Then 100,000 pairs
 fifth of what there is to gain, and may give less than nothing: the reward is above that of the
 optimum, and a KL of more than 2 nats, of which SimPO knows nothing, eats it up.
 
-**Exercises.**  `from minirl.people.simpo import *; from minirl.people.pairs import choices`
+**Exercises.**  `from minirl.people.simpo import *; import numpy as np;
+from minirl.people.pairs import choices`
 1. Two strings win equally often, and each winner should lead by 1.  Where does a fit end?
        fit = fit_simpo(np.zeros((1, 2)), choices([0, 1], [1, 0], 2), beta=2.0, simpo_gamma=1.0,
                        pull=0)
