@@ -98,6 +98,11 @@ coverage: .venv/installed
 benchmarks: .venv/installed
 	$(BIN)/python -m benchmarks
 
+# A hundred thousand damaged files for every reader of files: minutes.
+.PHONY: fuzz
+fuzz: .venv/installed
+	$(BIN)/python -m tests.fuzz
+
 .venv/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \

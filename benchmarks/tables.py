@@ -150,7 +150,7 @@ def out_of_date(header, said, measured, factor=FACTOR):
                 (what, was), (now_what, now) = value(old) or ("", 0.0), value(new)
                 room = factor**2 if column in TIMES else factor
                 compared += 1
-                if what != now_what or not 1 / room <= was / now <= room:
+                if what != now_what or not now / room <= was <= now * room:
                     lines.append(f"{label}, {column}: {old or 'nothing'}, and now {new}")
     return lines, compared
 
@@ -170,11 +170,12 @@ def _parser():
 
 def run(arguments):
     """The lines that are out of date, after printing them.  Raises ValueError for a wrong file."""
+    text = read_text(arguments.file)
     try:
-        document = json.loads(read_text(arguments.file))
+        document = json.loads(text)
         tables = [(SPEED, speed_table(document.get("works", []))),
                   (JOBS, jobs_table(document.get("jobs", [])))]
-    except (json.JSONDecodeError, AttributeError, TypeError, KeyError):
+    except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
         raise ValueError(f"{shown(arguments.file)} is not what --json of the benchmarks writes"
                          ) from None
     if not any(table for _, table in tables):

@@ -288,7 +288,7 @@ def read_map(path):
     """The cells of a map file, UTF-8, as `parse` returns them; a mistake is named by file too."""
     text = read_text(path)
     try:
-        return parse(text)
+        return GridWorld(parse(text)).cells  # a world: no teleport without its end
     except ValueError as error:
         raise ValueError(f"{shown(path)}: {error}") from None
 

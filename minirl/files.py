@@ -15,6 +15,7 @@ from contextlib import suppress
 from stat import S_IMODE
 
 STANDARD = "-"
+MOST_BYTES, PIECE = 2**30, 2**20
 
 
 def shown(path):
@@ -31,6 +32,8 @@ def shown(path):
 def read_bytes(path):
     """The content of a file, or of standard input: bytes.
 
+    What has no end, such as /dev/zero, is refused after 2³⁰ bytes.
+
     Examples
     --------
     >>> read_bytes(os.devnull)
@@ -41,12 +44,22 @@ def read_bytes(path):
             if sys.stdin is None:
                 raise ValueError("cannot read standard input: it is closed")
             # A program that calls us may have put a text in its place.
-            data = getattr(sys.stdin, "buffer", sys.stdin).read()
-            return data if isinstance(data, bytes) else data.encode("utf-8")
+            return _content(getattr(sys.stdin, "buffer", sys.stdin), path)
         with open(path, "rb") as file:
-            return file.read()
+            return _content(file, path)
     except OSError as error:
         raise ValueError(f"cannot read {shown(path)}: {error.strerror}") from None
+
+
+def _content(file, path):
+    """All bytes of an open file, read piece by piece, lest one without an end fill the memory."""
+    content = bytearray()
+    while len(content) <= MOST_BYTES:
+        piece = file.read(PIECE)
+        content += piece if isinstance(piece, bytes) else piece.encode("utf-8")
+        if len(piece) < PIECE:
+            return bytes(content)
+    raise ValueError(f"cannot read {shown(path)}: it has more than {MOST_BYTES:,} bytes")
 
 
 def read_text(path):

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from minirl.kernel import counts
-from toy_lm import jsonl
-from toy_lm.jsonl import (Demonstration, Labelled, Pair, Ranking, Reading,
-                          read_preferences, read_prompts, text_of, write, write_implicit)
+from toy_lm.jsonl import (Demonstration, Labelled, Pair, Ranking, Reading, read_preferences,
+                          read_prompts, text_of, write, write_implicit)
 from toy_lm.preferences import from_text
 from toy_lm.vocabulary import from_items
 
@@ -288,42 +287,3 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
     for reader in read_preferences, read_prompts:
         with pytest.raises(ValueError, match=re.escape(f"cannot read {tmp_path}: Is a directory")):
             reader(tmp_path)
-
-
-def mutant(rng, data):
-    """The bytes with up to three accidents."""
-    data = bytearray(data)
-    for _ in range(rng.randrange(1, 4)):
-        i, accident = rng.randrange(len(data)), rng.randrange(4)
-        if accident == 0:
-            data[i] ^= 1 << rng.randrange(8)
-        elif accident == 1:
-            data.insert(i, rng.randrange(256))
-        elif accident == 2:
-            del data[i]
-        else:
-            data[i:i] = data[i:i + rng.randrange(1, 30)]
-    return bytes(data)
-
-
-@pytest.mark.parametrize("kind", RECORDS)
-def test_whatever_happens_to_a_file_it_is_read_or_a_line_is_named(monkeypatch, kind):
-    """Two thousand accidents.  Of a file that is read every line with something on it is a record,
-    and can be written again; of one that is refused, what stands before the line can be read."""
-    rng, refused, stored = random.Random(7), 0, {}
-    monkeypatch.setattr(jsonl, "write_bytes", stored.__setitem__)
-    monkeypatch.setattr(jsonl, "read_bytes", stored.__getitem__)
-    write("good", RECORDS[kind][7:11])
-    for _ in range(2000):
-        stored["bad"] = mutant(rng, stored["good"])
-        lines = stored["bad"].split(b"\n")
-        try:
-            found = read_preferences("bad")
-            assert found.lines == [n for n, line in enumerate(lines, start=1) if line.strip()]
-        except ValueError as error:
-            number = int(re.match(r"bad, line (\d+): .", str(error))[1])
-            stored["bad"] = b"\n".join(lines[:number - 1])
-            found, refused = read_preferences("bad"), refused + 1
-        write("again", found.records)
-        assert read_preferences("again").records == found.records
-    assert 500 < refused < 1990

@@ -191,7 +191,7 @@ def test_a_pickle_is_refused_and_not_executed(refusal, entry, shape):
 
 def test_a_file_that_is_a_pickle_is_refused_and_not_executed(refusal):
     assert refusal(pickle.dumps(Trap())) == "it is no .npz archive"
-    assert "cannot be read (ValueError" in refusal(pickle.dumps(Trap()) + archive())
+    assert refusal(pickle.dumps(Trap()) + archive()) == "it is no .npz archive"
     assert executed == []
     pickle.loads(pickle.dumps(Trap()))
     assert executed.pop() == "the pickle"  # so the trap works
@@ -265,8 +265,10 @@ REFUSED = [
     (letter(), "the entry 'version' is missing"),
     *((archive(**{entry: None}), f"the entry {entry!r} is missing") for entry in GOOD),
     *((archive(version=version), f"the format must be version 1, got {got}") for version, got in (
-        (2, "2"), (0, "0"), (-1, "-1"), (1.0, "1.0"), (True, "True"), ("1", "1"),
-        (np.array([1]), "[1]"), (2**63, str(2**63)), (np.array([], int), "[]"))),
+        (2, "2"), (0, "0"), (-1, "-1"), (1.0, "1.0"), (True, "True"), ("1", "'1'"),
+        ("1\n" * 99, "'" + "1\\n" * 13), (2**63, str(2**63)),
+        (np.zeros((9, 9), int), "int64 of shape (9, 9)"),
+        (np.array([], int), "int64 of shape (0,)"))),
     *((archive(letters=letters), KIND.format(got)) for letters, got in (
         (np.array([97, 98]), "int64 of shape (2,)"),
         (np.array([97, 98], np.int32), "int32 of shape (2,)"),
@@ -296,51 +298,3 @@ REFUSED = [
 def test_what_is_wrong_with_a_file_is_said(refusal):
     for data, message in REFUSED:
         assert refusal(data) == message
-
-
-def mutated(data, rng):
-    """The file with one to four bytes, bits or pieces of it changed."""
-    data = bytearray(data)
-    for _ in range(rng.integers(1, 5)):
-        at, size = int(rng.integers(0, len(data) + 1)), int(rng.integers(1, 9))
-        kind = rng.integers(0, 5)
-        if kind == 0 and at < len(data):
-            data[at] ^= 1 << int(rng.integers(0, 8))
-        elif kind == 1:
-            data[at:at + size] = rng.bytes(size)
-        elif kind == 2:
-            data[at:at] = rng.bytes(size)
-        elif kind == 3:
-            del data[at:at + size]
-        elif rng.random() < 0.3:
-            del data[at:]
-    return bytes(data)
-
-
-def damaged_files(rng):
-    """Five hundred; half of them stored plainly, so that the sums of the archive are all that
-    protects them, and a tenth made wrong before the sums were taken."""
-    whole = [archive(), zipped()]
-    with zipfile.ZipFile(io.BytesIO(whole[0])) as good:
-        plain = {name: good.read(name + ".npy") for name in models.ENTRIES}
-    for _ in range(450):
-        yield mutated(whole[rng.integers(0, 2)], rng)
-    for _ in range(50):
-        entry = models.ENTRIES[rng.integers(0, 3)]
-        yield zipped(**{entry: mutated(plain[entry], rng)})
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_damaged_file_is_a_model_or_is_refused_and_nothing_else(monkeypatch, seed):
-    loaded = refused = 0
-    for data in damaged_files(np.random.default_rng(seed)):
-        monkeypatch.setattr(models, "read_bytes", lambda path: data)
-        try:
-            found = load("model.npz")
-        except ValueError as error:
-            assert str(error).startswith("model.npz holds no model: ")
-            refused += 1
-        else:
-            assert found.order and found.logits.shape[1] == len(found.vocabulary.letters) + 1
-            loaded += 1
-    assert min(loaded, refused) > 10

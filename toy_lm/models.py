@@ -85,6 +85,7 @@ Read next: `rewards`, which say what makes a string good.
 import io
 import warnings
 import zipfile
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -98,6 +99,7 @@ from toy_lm.vocabulary import END, Vocabulary, from_items
 
 VERSION = 1
 ENTRIES = "version", "letters", "logits"
+MOST_NUMBERS = 2**26  # numbers of a table, half a gigabyte
 
 
 class Model(NamedTuple):
@@ -200,42 +202,75 @@ def load(path):
 
 
 def _parse(data):
-    if not zipfile.is_zipfile(io.BytesIO(data)):
+    if not (data.startswith(b"PK") and zipfile.is_zipfile(io.BytesIO(data))):
         raise ValueError("it is no .npz archive")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), zipfile.ZipFile(io.BytesIO(data)) as archive:
             warnings.simplefilter("error")
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                damaged = archive.zip.testzip()  # before a damaged header is believed
-                found = {} if damaged else {name: archive[name] for name in ENTRIES
-                                            if name in archive.files}
+            _check_room(archive.infolist())
+            damaged = archive.testzip()  # before a damaged header is believed
+            found = {} if damaged else {name: _array(archive.read(f"{name}.npy"))
+                                        for name in ENTRIES if f"{name}.npy" in archive.namelist()}
     except Exception as error:  # whatever zipfile, zlib and NumPy find wrong with an archive
-        raise ValueError(f"it cannot be read ({type(error).__name__}: {error})") from None
+        raise ValueError(f"it cannot be read ({type(error).__name__}: "
+                         f"{' '.join(str(error).split())})") from None
     if damaged:
         raise ValueError(f"the entry {damaged!r} is damaged")
     for name in ENTRIES:
-        if not isinstance(found.get(name), np.ndarray):
+        if found.get(name) is None:
             raise ValueError(f"the entry {name!r} is "
                              f"{'no array' if name in found else 'missing'}")
     return _checked(*(found[name] for name in ENTRIES))
 
 
+def _check_room(entries):
+    """Refuse what is small as a file and would be huge in memory, before it is unfolded.
+
+    The library unfolds what is packed in other ways all at once.
+    """
+    if not {entry.compress_type for entry in entries} <= {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise ValueError("its entries must be stored or deflated")
+    if sum(entry.file_size for entry in entries) > 16 * MOST_NUMBERS:
+        raise ValueError(f"its entries must have at most {16 * MOST_NUMBERS:,} bytes in all")
+
+
+def _array(entry):
+    """The array of an entry, whose header may not promise more than there is; None if it is none.
+    """
+    file, form = io.BytesIO(entry), np.lib.format
+    if not entry.startswith(form.MAGIC_PREFIX):
+        return None
+    if form.read_magic(file) != (1, 0):
+        raise ValueError("its arrays must have the format 1.0 of NumPy")
+    shape, _, dtype = form.read_array_header_1_0(file)
+    if prod(shape) * dtype.itemsize > len(entry):
+        raise ValueError(f"an array promises {prod(shape) * dtype.itemsize:,} bytes")
+    return form.read_array(io.BytesIO(entry), allow_pickle=False)
+
+
 def _checked(version, letters, logits):
     """A `Model` of arrays that may hold anything."""
     if version.shape != () or not np.issubdtype(version.dtype, np.integer) or version != VERSION:
-        raise ValueError(f"the format must be version {VERSION}, got {version}")
+        got = _kind(version) if version.shape else repr(version.item())
+        raise ValueError(f"the format must be version {VERSION}, got {got:.40}")
     if letters.dtype != np.uint32 or letters.ndim != 1 or letters.size < 2:
-        raise ValueError(f"letters must be a vector of at least two uint32, got {letters.dtype} of "
-                         f"shape {letters.shape}")
+        raise ValueError(f"letters must be a vector of at least two uint32, got {_kind(letters)}")
     codes = letters.astype(int)
     if (np.diff(codes) <= 0).any():
         raise ValueError("letters must rise")
-    if codes[-1] > 0x10FFFF or np.isin(codes, [ord(END), *range(0xD800, 0xE000)]).any():
+    if codes[-1] > 0x10FFFF or ((codes == ord(END)) | (codes >> 11 == 0xD800 >> 11)).any():
         raise ValueError("letters must be characters other than the line feed")
     if logits.dtype != np.float64 or logits.ndim != 2 or logits.shape[1] != letters.size + 1:
         raise ValueError(f"logits must be a float64 table with {letters.size + 1} columns, one per "
-                         f"letter and one for the end, got {logits.dtype} of shape {logits.shape}")
+                         f"letter and one for the end, got {_kind(logits)}")
+    if logits.size > MOST_NUMBERS:
+        raise ValueError(f"logits must be at most {MOST_NUMBERS:,} numbers, got {logits.size:,}")
     order_of(logits.shape)
     if not np.isfinite(logits.max(axis=1)).all():  # of NaN and a number, the largest is NaN
         raise ValueError("logits must be numbers below infinity, one of each row finite")
     return Model(Vocabulary("".join(map(chr, codes))), logits)
+
+
+def _kind(array):
+    """What an array is, in a few words."""
+    return f"{array.dtype} of shape {array.shape}"

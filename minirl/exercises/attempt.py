@@ -16,6 +16,7 @@ from importlib.util import decode_source
 from pathlib import Path
 
 from minirl.console import use_one_thread
+from minirl.files import read_bytes
 
 SECONDS = 10.0  # what an attempt may take; the right ones take milliseconds
 GRACE = 10.0  # what its process may take besides: it begins, grades and ends
@@ -48,6 +49,14 @@ def verdict_on(name, path, seconds=SECONDS):
 
 def _stopped(sentence):
     return {"right": False, "lines": [["Runs", f"no: {sentence}"]], "printed": ""}
+
+
+def source_of(path):
+    """The text of a reader's file: str.  ValueError if there is none."""
+    try:
+        return decode_source(read_bytes(path))
+    except (SyntaxError, UnicodeError, LookupError):  # what a first line may name as its encoding
+        raise ValueError("it is not UTF-8") from None
 
 
 class _Printed(io.TextIOBase):
@@ -92,9 +101,9 @@ def _main(name, path, out, seconds):
     sys.path.insert(0, os.path.dirname(path))
     names = {"__name__": "exercise", "__file__": path}
     try:
-        source = decode_source(Path(path).read_bytes())
-    except (SyntaxError, UnicodeDecodeError):
-        answer(_stopped("it is not UTF-8."))
+        source = source_of(path)
+    except ValueError as error:
+        answer(_stopped(f"{error}."))
     try:
         exec(compile(source, path, "exec"), names)
     except BaseException as error:
