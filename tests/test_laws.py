@@ -129,8 +129,9 @@ def test_the_parts_are_nested_and_their_costs_means_over_shuffles():
 
 
 def test_the_two_fits_of_the_same_points():
-    """The truth, 18.4; to the end, 15.8; and stopped early, 6.0."""
-    assert [round(ratio, 1) for ratio in found().tokens_per_param] == [18.4, 15.8, 6.0]
+    """The truth, 18.4; to the end, 15.8; and stopped early, about 6, depending on SciPy."""
+    truth, fitted, early = found().tokens_per_param
+    assert (round(truth, 1), round(fitted, 1), round(early)) == (18.4, 15.8, 6)
     sizes, losses = noisy_points(0)
     assert sizes.shape == (240, 2) and FITTED_POINTS == 240
     errors = np.log(losses / predicted(BESIROGLU, *sizes.T))

@@ -245,7 +245,7 @@ def test_a_good_prior_needs_few_simulations_and_none():
     assert lake_regrets("PUCT, good prior", (16, 64, 256))[:, 2].max() <= 1
     prior = np.exp(log_softmax(lake.optimum.action_values / 0.1))[lake.cells]
     assert np.mean(prior.max(axis=1)) == pytest.approx(0.58, abs=0.005)
-    assert len(lake.cells) == 11 and lake.optimum.rounds == 4
+    assert len(lake.cells) == 11
     assert all(regret(lake.optimum, s, row.argmax()) < 1e-12
                for s, row in zip(lake.cells, prior))
 

@@ -53,8 +53,11 @@ def _stopped(sentence):
 
 def source_of(path):
     """The text of a reader's file: str.  ValueError if there is none."""
+    data = read_bytes(path)
+    if b"\0" in data:
+        raise ValueError("it is no Python: it holds null bytes")
     try:
-        return decode_source(read_bytes(path))
+        return decode_source(data)
     except (SyntaxError, UnicodeError, LookupError):  # what a first line may name as its encoding
         raise ValueError("it is not UTF-8") from None
 

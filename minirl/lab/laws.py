@@ -188,7 +188,7 @@ def laws_text(found):
                    (0, *[4] * 3, *[1] * 4)),
         f"At 5.76e23 the third has {truth:.1f} tokens per param.  From {FITTED_POINTS} points of "
         f"it, with an error of {FITTED_ERROR:.1%}, a fit to the end finds {fitted:.1f}, and one "
-        f"that stops early, on the mean and in raw units, {early:.1f}.",
+        f"that stops early, on the mean and in raw units, about {early:.0f}.",
         f"The best n-gram on parts of {name}, nats per held-out character:",
         in_columns("steps, flat, n-grams, nats, tree, n-grams, nats, power", own,
                    (0, 0, 0, 3, 0, 0, 3, _or_dash))]
