@@ -110,7 +110,7 @@ from minirl.kernel.mdp import TabularMDP
 CARDS = {card: 4 / 13 if card == 10 else 1 / 13 for card in range(1, 11)}
 
 
-def blackjack():
+def blackjack() -> TabularMDP:
     """The world of blackjack, gamma 1: 32·11·2 states, most of which never occur, and two actions.
 
     Examples
@@ -165,7 +165,7 @@ def _dealer(hard, ace):
     return ends
 
 
-def gambler(*, heads=0.4, goal=100):
+def gambler(*, heads=0.4, goal=100) -> TabularMDP:
     """The gambler's world, gamma 1: states 0 … goal, actions 0 … goal/2 − 1, a start anywhere.
 
     Examples
@@ -185,7 +185,7 @@ def gambler(*, heads=0.4, goal=100):
                       start=np.pad(np.full(goal - 1, 1 / (goal - 1)), 1), gamma=1.0)
 
 
-def car_rental(*, gamma=0.9, most=20):
+def car_rental(*, gamma=0.9, most=20) -> TabularMDP:
     """The world of the car rental, in places for `most` ≥ 5 cars: (most + 1)² states, 11 actions.
 
     Examples
@@ -228,7 +228,7 @@ def _day(renting, bringing, most):
     return P, rented
 
 
-def maximisation_bias():
+def maximisation_bias() -> TabularMDP:
     """The world of noisy estimates, gamma 1: A is state 0, B is state 1; actions 0 to 4 go left.
 
     Examples

@@ -167,7 +167,7 @@ class WorldEnv(gymnasium.Env):
 
 
 def make(map_name="4x4", desc=None, is_slippery=True, success_rate=1 / 3,
-         reward_schedule=(1, 0, 0), render_mode=None):
+         reward_schedule=(1, 0, 0), render_mode=None) -> WorldEnv:
     """The environment registered as `minirl/GridWorld-v0`.
 
     Parameters

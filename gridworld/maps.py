@@ -187,7 +187,8 @@ FOUR_ROOMS = """
 """
 
 
-def frozen_lake(text=LAKE_4X4, *, slippery=True, success_rate=1 / 3, reward_schedule=(1, 0, 0)):
+def frozen_lake(text=LAKE_4X4, *, slippery=True, success_rate=1 / 3,
+                reward_schedule=(1, 0, 0)) -> GridWorld:
     """The frozen lake on a map; its actions are left, down, right, up.
 
     Parameters
@@ -213,7 +214,7 @@ def frozen_lake(text=LAKE_4X4, *, slippery=True, success_rate=1 / 3, reward_sche
                      rewards={"G": goal, "H": hole, "F": ice, "S": ice})
 
 
-def cliff_walk():
+def cliff_walk() -> GridWorld:
     """The 4x12 cliff; its actions are up, right, down, left.
 
     Examples
@@ -228,7 +229,7 @@ def cliff_walk():
                      rewards={"S": -1.0, "F": -1.0, "G": -1.0, "C": -100.0})
 
 
-def teleports():
+def teleports() -> GridWorld:
     """The 5x5 grid with two teleports; its episodes never end, so gamma must be below 1.
 
     Examples
@@ -240,7 +241,7 @@ def teleports():
     return GridWorld(parse(TELEPORTS), rewards={}, leaving={"A": 10.0, "B": 5.0}, bump_reward=-1.0)
 
 
-def corners():
+def corners() -> GridWorld:
     """The 4x4 grid with goals in two corners; an episode starts anywhere else.
 
     Examples
@@ -251,7 +252,7 @@ def corners():
     return GridWorld(parse(CORNERS), rewards={}, step_reward=-1.0)
 
 
-def windy_grid():
+def windy_grid() -> GridWorld:
     """The 7x10 windy grid.
 
     Examples
@@ -266,7 +267,7 @@ def windy_grid():
                      wind=(0, 0, 0, 1, 1, 1, 2, 2, 1, 0))
 
 
-def four_rooms(*, success_rate=2 / 3):
+def four_rooms(*, success_rate=2 / 3) -> GridWorld:
     """The 13x13 map of four rooms; the goal pays 1.
 
     Examples
@@ -278,7 +279,7 @@ def four_rooms(*, success_rate=2 / 3):
     return GridWorld(parse(FOUR_ROOMS), success_rate=success_rate, slip=OTHERS)
 
 
-def random_walk():
+def random_walk() -> GridWorld:
     """The corridor of five cells between 0 and 1.
 
     Left and right with equal chances make it the random walk; up and down stay put.

@@ -227,7 +227,7 @@ class GridWorld:
         reward += cell if isinstance(cell, float) else self.rewards.get(cell, 0.0)
         return self.places["S"][0] if cell == "C" else entered, reward, cell in DEAD
 
-    def mdp(self, *, gamma):
+    def mdp(self, *, gamma) -> TabularMDP:
         """The world as arrays, with S = rows · columns states and A = 4 actions.
 
         Examples

@@ -17,6 +17,7 @@ these would gain nothing from them either.
 import argparse
 import os
 import sys
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
@@ -182,7 +183,7 @@ def emit(text, paint=str, file=None):
 
 
 @contextmanager
-def standard_output(**how):
+def standard_output(**how) -> Iterator[None]:
     """Set the encoding of standard output, or what it does with `errors`, for a while.
 
     What a program that calls us has put in its place may have neither, and stays as it is.

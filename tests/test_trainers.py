@@ -4,10 +4,11 @@ given, and says what happened.  And what all of them are made of, in `training`.
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from functools import wraps
 import inspect
 from itertools import islice
 import tracemalloc
-from typing import NamedTuple
+from typing import NamedTuple, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -94,6 +95,7 @@ def valued(learner, tables=1):
 
 def predicted(learner):
     """A learner of the values of a policy."""
+    @wraps(learner)
     def trainer(mdp, record, **options):
         return learner(mdp, POLICY, record, **options)
 
@@ -127,6 +129,11 @@ def test_training_continues_from_any_record_bit_for_bit(case):
         assert not same(record[2:4], whole[i + 1][2:4]), "it should have learned something"
     assert same(after(case(case.first), 5), whole[-1])
     assert [record.iteration for record in whole] == list(range(6))
+
+
+@these(TRAINERS)
+def test_a_trainer_says_which_record_it_yields(case):
+    assert get_args(get_type_hints(case.trainer)["return"]) == (type(next(case(case.first))),)
 
 
 @these(TRAINERS)

@@ -120,6 +120,7 @@ Read next: `lines`, another view of text.  The methods that only had a name here
 Source: the papers of the methods, in their chapters.
 """
 
+from collections.abc import Callable
 from functools import partial
 from itertools import combinations, product
 from typing import NamedTuple
@@ -147,7 +148,7 @@ ODDS = 1.0      # The weight λ of the odds in ORPO.
 class Method(NamedTuple):
     """A way to fit a model to preferences."""
 
-    fit: callable  # fit(ref_logits, pairs, *, beta, pull); `x` of the result is the table
+    fit: Callable  # fit(ref_logits, pairs, *, beta, pull); `x` of the result is the table
     beta: float    # β by default, or what stands in its place
 
 
@@ -160,7 +161,7 @@ class RewardFit(NamedTuple):
     converged: bool
 
 
-def fit_by_reward(ref_logits, pairs, *, beta, pull):
+def fit_by_reward(ref_logits, pairs, *, beta, pull) -> RewardFit:
     """Fit a reward model to `Pairs`, and take its optimum (regularised.2): a `RewardFit`.
 
     Raises ValueError where β is so low that there is none.

@@ -91,7 +91,7 @@ class Found(NamedTuple):
     actions: int       # A
 
 
-def look_up(vocabulary, training, held, *, order):
+def look_up(vocabulary, training, held, *, order) -> Found:
     """Count the n-grams of `training` and look up those of `held`, up to this order: a `Found`.
 
     Both are lists of strings over the letters of the vocabulary.  The numbers of n-grams must fit

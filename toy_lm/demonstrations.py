@@ -97,6 +97,7 @@ Source: Wang et al. 2022, arXiv:2212.10560; Yuan et al. 2023, "Scaling relations
 mathematical reasoning", arXiv:2308.01825, for rejection sampling fine-tuning.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -125,7 +126,7 @@ class Pool(NamedTuple):
     rng: dict          # state of the bit generator
 
 
-def complete(model, strings, *, rng, prompts=("",), temperature=1.0):
+def complete(model, strings, *, rng, prompts=("",), temperature=1.0) -> list[Demonstration]:
     """Let a model write: `strings` completions of each prompt, as a list of `Demonstration`.
 
     Those of one prompt stand together.  A completion that would be longer than `ngram.HORIZON` is
@@ -146,7 +147,7 @@ def complete(model, strings, *, rng, prompts=("",), temperature=1.0):
             for i, completion in enumerate(model.vocabulary.decode(drawn)) if whole[i]]
 
 
-def filtered(model, verifier, strings, *, rng, prompts=("",), temperature=1.0):
+def filtered(model, verifier, strings, *, rng, prompts=("",), temperature=1.0) -> Filtered:
     """Rejection sampling: let a model write, and keep what passes: `Filtered`.
 
     `verifier(text) -> bool` is asked of prompt and completion together; the other arguments are
@@ -165,7 +166,7 @@ def filtered(model, verifier, strings, *, rng, prompts=("",), temperature=1.0):
 
 
 def self_instruct(seeds, verifier, *, rng, strings=100, order=2, pseudo_count=0.1,
-                  temperature=1.0):
+                  temperature=1.0) -> Iterator[Pool]:
     """Let a pool of strings grow by what its own model writes, for ever: yields a `Pool` a round.
 
     Parameters

@@ -124,7 +124,7 @@ class Summary(NamedTuple):
     perplexity: float      # exp of the rate
 
 
-def lengths(logits, horizon):
+def lengths(logits, horizon) -> Lengths:
     """The law of (exact.1) of the first `horizon` steps: `Lengths`.
 
     A string of n letters has n + 1 steps.  Works for models that do not end, too.
@@ -147,7 +147,7 @@ def lengths(logits, horizon):
     return Lengths(np.array(prob), float(unfinished.sum()))
 
 
-def summary(logits):
+def summary(logits) -> Summary:
     """Length and entropy of the strings of a model, by (exact.2) and (exact.3): `Summary`.
 
     Examples

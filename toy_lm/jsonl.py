@@ -126,7 +126,7 @@ class Reading(NamedTuple):
 _TWICE = object()  # the value of a name that an object has twice
 
 
-def read_preferences(path):
+def read_preferences(path) -> Reading:
     """What a file says about responses: `Reading` of `Pair`, `Ranking` and `Labelled`.
 
     `-` is standard input.  A file that cannot be read, or a line that is no record, is a ValueError
@@ -140,7 +140,7 @@ def read_preferences(path):
     return _read(path, _preference)
 
 
-def read_prompts(path):
+def read_prompts(path) -> Reading:
     """The prompts of a file, as `Reading` of str; the rest is as for `read_preferences`.
 
     Examples

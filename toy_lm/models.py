@@ -92,6 +92,7 @@ import numpy as np
 
 from minirl.files import read_bytes, shown, write_bytes
 from minirl.kernel import counts
+from minirl.kernel.mdp import TabularMDP
 from minirl.kernel.softmax import log_softmax
 from minirl.people.sft import fit_by_counting
 from toy_lm.ngram import language, order_of, sample, widen
@@ -118,7 +119,7 @@ class Model(NamedTuple):
         """π, (S, A)."""
         return np.exp(log_softmax(self.logits))
 
-    def encode(self, items, prompts=None):
+    def encode(self, items, prompts=None) -> counts.Steps:
         """The steps of strings over this table: `Vocabulary.encode`."""
         return self.vocabulary.encode(items, order=self.order, prompts=prompts)
 
@@ -130,12 +131,12 @@ class Model(NamedTuple):
         """So many strings of the model, as a list of str; one that is cut ends in '…'."""
         return self.vocabulary.decode(sample(self.logits, strings, rng=rng))
 
-    def world(self, rewards):
+    def world(self, rewards) -> TabularMDP:
         """The `language` of a reward table, which may be of a lower order than the model."""
         return language(widen(rewards, self.order))
 
 
-def fit(items, *, order=2, pseudo_count=0.1, smoothing=None, vocabulary=None, also=()):
+def fit(items, *, order=2, pseudo_count=0.1, smoothing=None, vocabulary=None, also=()) -> Model:
     """The `Model` of a corpus, a list of str, by counting.
 
     Parameters
@@ -184,7 +185,7 @@ def save(path, model):
     write_bytes(path, data.getvalue())
 
 
-def load(path):
+def load(path) -> Model:
     """Read a model back, as it was: `Model`; `-` is standard input.
 
     Examples

@@ -108,7 +108,7 @@ PREPARED = 2**20  # entries of the largest table that is made ready before anyth
 ROWS = 2**13      # decoded at a time, so that they stay in the cache
 
 
-def language(rewards):
+def language(rewards) -> mdp.TabularMDP:
     """The world in which a model acts, a `TabularMDP` with gamma 1, from a reward table (S, A).
 
     Examples
@@ -126,7 +126,7 @@ def language(rewards):
                           start=(np.arange(S) == 0).astype(float), gamma=1.0)
 
 
-def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
+def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0) -> counts.Steps:
     """Draw `strings` strings from the model, as `counts.Steps`.
 
     Parameters

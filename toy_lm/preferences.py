@@ -117,7 +117,7 @@ class Preferences(Pairs):
 
 
 def sample_pairs(logits, rewards, pairs, *, rng, temperature=1.0, noise=0.0, ties=0.0,
-                 prompts=(0,), temperatures=(1.0,)):
+                 prompts=(0,), temperatures=(1.0,)) -> Preferences:
     """Draw pairs of strings from a model and let the rater of (preferences.1) choose.
 
     Parameters
@@ -160,7 +160,7 @@ def sample_pairs(logits, rewards, pairs, *, rng, temperature=1.0, noise=0.0, tie
                        ties=int((whole & (answer == TIE)).sum()), cut=int((~whole).sum()))
 
 
-def respond(logits, num_generations, *, rng, prompts=(0,), temperatures=(1.0,)):
+def respond(logits, num_generations, *, rng, prompts=(0,), temperatures=(1.0,)) -> counts.Steps:
     """Let a model write several responses to each prompt, as `counts.Steps`.
 
     Parameters
@@ -210,7 +210,7 @@ def whole_groups(steps, num_generations):
 # Texts.
 
 
-def as_text(vocabulary, pairs, prompt=""):
+def as_text(vocabulary, pairs, prompt="") -> list[jsonl.Pair]:
     """`Pairs` as a list of `jsonl.Pair`, all of one prompt.
 
     Examples
@@ -224,7 +224,7 @@ def as_text(vocabulary, pairs, prompt=""):
             in zip(vocabulary.decode(pairs.chosen), vocabulary.decode(pairs.rejected))]
 
 
-def from_text(vocabulary, pairs, *, order=2):
+def from_text(vocabulary, pairs, *, order=2) -> Pairs:
     """`Pairs` from a list of `jsonl.Pair`; what cannot be encoded is an item, counted from 1.
 
     Examples
@@ -258,7 +258,7 @@ def improve(text, reward, letters):
     return edits[best] if rewards[best] > rewards[0] + noise else text
 
 
-def unpaired(pairs):
+def unpaired(pairs) -> list[jsonl.Labelled]:
     """Pairs taken apart: each chosen response was liked, each rejected one not.
 
     Examples

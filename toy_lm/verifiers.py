@@ -280,7 +280,7 @@ def objective_loss(logits, ref_logits, counts_of, *, bonus, beta):
     return beta * distance - bonus * p, beta * slope - backward(log_softmax(logits), bonus * N)
 
 
-def gap(ref_logits, counts_of, *, bonus, beta):
+def gap(ref_logits, counts_of, *, bonus, beta) -> Gap:
     """What the best policy of strings has, and what is left of it for a bigram: `Gap`.
 
     The arguments are those of `objective_loss`.  The best bigram is climbed to from the one that

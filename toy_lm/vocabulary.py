@@ -114,7 +114,7 @@ class Vocabulary(NamedTuple):
             raise ValueError(f"letters must be sorted and different, got {self.letters!r}")
         return codes
 
-    def encode(self, items, *, order=2, prompts=None):
+    def encode(self, items, *, order=2, prompts=None) -> counts.Steps:
         """The steps (vocabulary.1) of strings, as `counts.Steps` over an (S, A) table.
 
         Of what precedes an item, its prompt, the steps are left out, and those of the item begin in
@@ -210,7 +210,7 @@ def _completions(symbols, starts, given, shape):
     return states[kept], symbols[kept], np.append(0, np.cumsum(lengths - given))
 
 
-def from_items(items):
+def from_items(items) -> Vocabulary:
     """The vocabulary of a corpus: every character that occurs in `items`.
 
     It needs two letters, since a single one leaves only the length.
@@ -229,7 +229,7 @@ def from_items(items):
     return Vocabulary(letters)
 
 
-def from_tokens(tokens, shape):
+def from_tokens(tokens, shape) -> counts.Steps:
     """The steps of rows of symbols (B, T) int, as other programs hold them: padded to one length.
 
     What comes after the first 0 of a row means nothing.  A row without a 0 was cut.  `shape` is

@@ -166,7 +166,7 @@ def clean_chances(mdp, policy, correct):
     return _clean(mdp, _good(mdp, policy, correct), reachable(mdp, policy))
 
 
-def three_faces():
+def three_faces() -> TabularMDP:
     """A coin with three faces: 0 ends the game, 1 and 2 go on.  The example of this chapter.
 
     Examples
@@ -192,7 +192,7 @@ def error_rate(mdp, policy, correct):
     return found / steps
 
 
-def checked_steps(mdp, policy, correct, k):
+def checked_steps(mdp, policy, correct, k) -> Verified:
     """`Verified`: each step is drawn until it is right, at most k times, (cascade.3).
 
     If all k draws of a step are wrong the string is given up.  With k = 1 nothing is drawn again,

@@ -120,6 +120,7 @@ Source: Shao et al. 2024, arXiv:2402.03300, §2.1; Joulin et al. 2016, arXiv:160
 Broder 1997 (MinHash); Leskovec et al., "Mining of massive datasets"; Lee et al. 2021 (duplicates).
 """
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -128,7 +129,7 @@ from scipy import sparse
 
 from minirl.kernel import checks
 from minirl.kernel.sampling import generator
-from minirl.people.fitting import mean_squares, minimise_near
+from minirl.people.fitting import Fit, mean_squares, minimise_near
 from minirl.people.pairs import COUNTS, check_matrix, finite_table
 from minirl.people.reward_model import logistic_loss
 
@@ -147,7 +148,8 @@ class Harvest(NamedTuple):
     rng: dict
 
 
-def harvest(rows, domains, person, record, *, negatives=5, pull=2.0, least_share=0.1):
+def harvest(rows, domains, person, record, *, negatives=5, pull=2.0,
+            least_share=0.1) -> Iterator[Harvest]:
     """Rounds of classifier and person, for ever: an iterator of `Harvest`, from a record.
 
     Parameters
@@ -214,7 +216,7 @@ def _said(person, shown, lines):
     return said
 
 
-def begin(known, lines, *, rng):
+def begin(known, lines, *, rng) -> Harvest:
     """The record before the first round: which of so many lines are known to be right.
 
     Examples
@@ -228,7 +230,7 @@ def begin(known, lines, *, rng):
                    generator(rng).bit_generator.state)
 
 
-def fit_classifier(weights, rows, labels, *, pull=2.0, tol=1e-6):
+def fit_classifier(weights, rows, labels, *, pull=2.0, tol=1e-6) -> Fit:
     """Fit w of (harvest.1), (F,), to `rows` (B, F) with labels (B,) from 0 to 1: a `fitting.Fit`.
 
     The pull leads to the given weights, and the fit begins there.
@@ -247,7 +249,7 @@ def fit_classifier(weights, rows, labels, *, pull=2.0, tol=1e-6):
                          examples=rows.shape[0], curvature=mean_squares(rows, centre.shape) / 4)
 
 
-def until_stopped(rounds, enough=0.98, most=10):
+def until_stopped(rounds, enough=0.98, most=10) -> Iterator[Harvest]:
     """Rounds until (harvest.4) is `enough`, or until there were `most`: an iterator of `Harvest`.
 
     Examples

@@ -252,7 +252,7 @@ def embedded(loss, contexts, *, symbols, width, hidden):
     return of_params
 
 
-def network_optimiser(params, x, *, hidden, optimiser=adam()):
+def network_optimiser(params, x, *, hidden, optimiser=adam()) -> Optimiser:
     """(network.5): an `optim.Optimiser` for any trainer, which moves params in the table's place.
 
     The trainer must start from the logits of these params.  It hands out gradients in the logits,

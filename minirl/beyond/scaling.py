@@ -127,7 +127,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minirl.kernel import checks
-from minirl.people.fitting import minimise
+from minirl.people.fitting import Fit, minimise
 
 POWERS = 0.2, 0.5, 1.0   # with which a fit begins,
 FLOORS = 0.5, 0.8, 0.95  # and its floors, as shares of the least loss
@@ -230,7 +230,7 @@ def law_loss(x, sizes, losses, *, delta=1e-3):
     return value, np.concatenate([slopes.sum(axis=0), -(slopes[:, 1:] * logs).sum(axis=0)])
 
 
-def fit_law(sizes, losses, *, delta=1e-3, tol=1e-9):
+def fit_law(sizes, losses, *, delta=1e-3, tol=1e-9) -> Fit:
     """The law of the least `law_loss`, found from many starts: a `fitting.Fit` whose x is a `Law`.
 
     The sizes are measured in units of their geometric means, so that all directions curve alike.

@@ -145,7 +145,7 @@ class Answer(NamedTuple):
     rows: int        # how many rows of the policy were read
 
 
-def viterbi(mdp, logits):
+def viterbi(mdp, logits) -> Endings:
     """(search.1): the likeliest ending of a string from every state, exact.
 
     Of endings that are equally likely it is the shortest one, and of several such the first in the
@@ -175,7 +175,7 @@ def viterbi(mdp, logits):
     return Endings(values, actions, rounds)
 
 
-def follow(mdp, endings, state):
+def follow(mdp, endings, state) -> Answer:
     """The `Answer` that `viterbi` gives from one state.
 
     Its rows are those of all rounds, the last one, in which nothing changes, included.
@@ -196,7 +196,7 @@ def follow(mdp, endings, state):
     return Answer(tuple(actions), log_prob, (endings.rounds + 1) * len(endings.values))
 
 
-def beam(mdp, logits, state, width, *, length_penalty=0.0, horizon=100):
+def beam(mdp, logits, state, width, *, length_penalty=0.0, horizon=100) -> Answer:
     """(search.2): the `width` likeliest prefixes of each length; an end takes a place among them.
 
     Of equally likely prefixes those come first whose own prefix does, then those of the action with
@@ -253,7 +253,7 @@ def beam(mdp, logits, state, width, *, length_penalty=0.0, horizon=100):
     return best._replace(rows=rows)
 
 
-def of_each_length(mdp, logits, state, longest):
+def of_each_length(mdp, logits, state, longest) -> list[Answer]:
     """(search.4): the likeliest string of 1, 2, … and `longest` steps, a list of `Answer`s.
 
     Where no string has a length, its `actions` are empty and its `log_prob` is −∞: leave it out

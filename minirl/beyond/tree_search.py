@@ -121,6 +121,7 @@ Silver et al. 2017, "Mastering the game of Go without human knowledge", for PUCT
 """
 
 from bisect import bisect
+from collections.abc import Iterator
 from math import inf, log, sqrt
 from typing import NamedTuple
 
@@ -143,7 +144,7 @@ class Tree(NamedTuple):
         return self.visits.index(max(self.visits))
 
 
-def tree_search(mdp, state, choose, *, rng, policy=None, horizon=50):
+def tree_search(mdp, state, choose, *, rng, policy=None, horizon=50) -> Iterator[Tree]:
     """A `Tree` after each simulation from a root, by (tree_search.1), for ever.
 
     Parameters
@@ -262,7 +263,7 @@ def regret(optimum, state, action):
     return float(Q.max() - Q[action])
 
 
-def deceptive_chain(length):
+def deceptive_chain(length) -> TabularMDP:
     """The world in which UCT fails: leave (action 0) or stay (action 1), in `length` states.
 
     Examples

@@ -143,7 +143,7 @@ class AverageReward(NamedTuple):
     action_values: np.ndarray  # (S, A) Q of (average_reward.4); NaN where it needs such an h
 
 
-def average_reward(mdp, policy, table=None):
+def average_reward(mdp, policy, table=None) -> AverageReward:
     """r̄, restarts, d, h and Q of a policy (S, A), by one dense solve of S + 1 unknowns.
 
     A `table` (S, A) may take the place of the world's mean reward.  Gamma is not used.  A policy
@@ -206,7 +206,7 @@ class BestRate(NamedTuple):
     rounds: int         # sweeps or improvements that were needed
 
 
-def howard(mdp):
+def howard(mdp) -> BestRate:
     """The `BestRate` by Howard's policy iteration, (average_reward.6).
 
     Each round is a dense solve.
@@ -242,7 +242,7 @@ def howard(mdp):
         action, rounds = np.where(better, score.argmax(axis=1), action), rounds + 1
 
 
-def relative_value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
+def relative_value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000) -> BestRate:
     """The `BestRate` by relative value iteration: until the bounds are `tol` apart or less.
 
     `rate` is their middle.  A world in which the best rate depends on the state never comes to

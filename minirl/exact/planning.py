@@ -146,7 +146,7 @@ class Optimum(NamedTuple):
     rounds: int                # sweeps, improvements or pivots that were needed
 
 
-def policy_iteration(mdp):
+def policy_iteration(mdp) -> Optimum:
     """The optimum by (planning.2), starting from `policy_that_ends`.
 
     Another action replaces the present one only if it is better by more than the doubts about the
@@ -197,7 +197,7 @@ def policy_gradient(mdp, logits):
     return from_start(mdp, values), visits[:, None] * policy * advantages(mdp, values)
 
 
-def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
+def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000) -> Optimum:
     """The optimum by repeating (planning.1) from V = 0.
 
     `tol` and `max_sweeps` are those of `sweep`.  Where episodes cannot end it may stop earlier, by
@@ -216,7 +216,8 @@ def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
     return modified_policy_iteration(mdp, evaluation_sweeps=0, tol=tol, max_sweeps=max_sweeps)
 
 
-def modified_policy_iteration(mdp, *, evaluation_sweeps=50, tol=1e-10, max_sweeps=100_000):
+def modified_policy_iteration(mdp, *, evaluation_sweeps=50, tol=1e-10,
+                              max_sweeps=100_000) -> Optimum:
     """The optimum by greedy steps (planning.1), with sweeps (solving.3) of their policy between.
 
     As `value_iteration`, with `evaluation_sweeps` of the present policy after each greedy sweep.
@@ -266,7 +267,7 @@ class Schedule(NamedTuple):
     objective: float           # J, the value from the start at time 0
 
 
-def backward_induction(mdp, horizon):
+def backward_induction(mdp, horizon) -> Schedule:
     """The best policy for `horizon` steps, by (planning.3); it may look at the clock.
 
     The same as planning in `unroll(mdp, horizon)`, without making that larger world.  It is greedy,
@@ -287,7 +288,7 @@ def backward_induction(mdp, horizon):
     return Schedule(np.eye(A)[Q.argmax(axis=2)], values, Q, float(mdp.start @ values[0]))
 
 
-def linear_programme(mdp):
+def linear_programme(mdp) -> Optimum:
     """The optimum by (planning.4), solved by SciPy's HiGHS: an independent check of the others.
 
     The policy takes the action whose constraint has the largest price.  The values solve the
@@ -394,7 +395,7 @@ def disagreement(first, second):
     return np.abs(values[0] - values[1]) / np.where(size > 0, size, 1)
 
 
-def optimum_of(mdp, policy, values, rounds):
+def optimum_of(mdp, policy, values, rounds) -> Optimum:
     """The `Optimum` record of a policy with these values; Q and J follow from them.
 
     Examples

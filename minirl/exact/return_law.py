@@ -126,7 +126,7 @@ class RewardLaw(NamedTuple):
     means: np.ndarray    # (m, levels)
 
 
-def reward_law(mdp, policy, *, also=None, tol=1e-15):
+def reward_law(mdp, policy, *, also=None, tol=1e-15) -> RewardLaw:
     """The law of the reward by (return_law.2), where a step's reward has few distinct values.
 
     It stops when a mass of no more than `tol` is still playing.  That is the tail of the
@@ -170,7 +170,7 @@ def reward_law(mdp, policy, *, also=None, tol=1e-15):
     return _levels(rewards, sums, float(carried[0].sum()))
 
 
-def integer_law(mdp, policy):
+def integer_law(mdp, policy) -> RewardLaw:
     """The law of the reward by (return_law.1), where rewards are whole numbers of one sign.
 
     The `RewardLaw` has every level between the smallest and the largest, some of which may have no

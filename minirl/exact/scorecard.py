@@ -75,6 +75,7 @@ Read next: `optim`, where learning begins: how a gradient becomes a step.
 Source: Sutton and Barto, 2nd edition, example 6.6 for the cliff, and example 3.5 for the teleports.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -98,7 +99,7 @@ class Score(NamedTuple):
 ENDLESS = Score(*6 * [None])
 
 
-def referee(mdp, optimum=None):
+def referee(mdp, optimum=None) -> Callable[..., Score]:
     """A function from a policy (S, A) of probabilities to its `Score`, by (scorecard.1).
 
     `optimum` is that of `planning`, where it is known already.  Raises ValueError where

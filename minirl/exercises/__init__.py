@@ -32,13 +32,14 @@ and what they need:
 from minirl.console import did_you_mean
 from minirl.exercises import (beyond, clipping, gates, imitation, playing, preferences, rewards,
                               tables, teachers)
+from minirl.exercises.exercise import Exercise
 
 EXERCISES = (tables.ON_TABLES + playing.ON_PLAYING + clipping.ON_CLIPPING
              + imitation.ON_IMITATION + rewards.ON_REWARDS + preferences.ON_PREFERENCES
              + gates.ON_GATES + teachers.ON_TEACHERS + beyond.ON_BEYOND)
 
 
-def exercise_called(name):
+def exercise_called(name) -> Exercise:
     """The exercise of a name; ValueError if there is none."""
     return _called("exercise", name, {one.name: one for one in EXERCISES})
 

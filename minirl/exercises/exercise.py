@@ -3,7 +3,7 @@
 import ast
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import NamedTuple
@@ -78,7 +78,7 @@ def right_results(exercise, *mistakes):
 
 
 @contextmanager
-def mistaken(mistake):
+def mistaken(mistake) -> Iterator[None]:
     """The book with a mistake in it, for a while, for all who call what it edits.
 
     The code of a function is exchanged, and not the function, so that everybody who imported it

@@ -27,7 +27,7 @@ class Verdict(NamedTuple):
     lines: tuple
 
 
-def grade(exercise, function, path="<exercise>"):
+def grade(exercise, function, path="<exercise>") -> Verdict:
     """The `Verdict` on the reader's function, whose file is `path`."""
     found, number = [], len(exercise.cases())
     for at in range(number):

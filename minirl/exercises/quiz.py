@@ -23,7 +23,7 @@ class Question(NamedTuple):
     load: str
 
 
-def questions_of(text):
+def questions_of(text) -> list[Question]:
     """The `Question`s of a chapter, from its docstring."""
     text = inspect.cleandoc(text).partition("**Exercises.**")[2].partition("\nRead next: `")[0]
     load = re.search(r"`(from [^`]*)`", text)[1].replace("\n", " ")

@@ -223,7 +223,7 @@ class Difference(NamedTuple):
         return self.plus.shape
 
     @property
-    def T(self):
+    def T(self) -> "Difference":
         """Dᵀ, in the same form."""
         return Difference(self.plus.T, self.minus.T)
 
@@ -232,7 +232,7 @@ class Difference(NamedTuple):
         return self.plus @ vector - self.minus @ vector
 
 
-def two_matrices(chosen, rejected):
+def two_matrices(chosen, rejected) -> Difference:
     """X⁺ and X⁻ of (counts.3) on the arrays of the steps, not copied: a read-only `Difference`.
 
     Examples
@@ -292,7 +292,7 @@ def sequence_tables(steps, weights):
     return (transposed @ weights.T).T.reshape(len(weights), *steps.shape)
 
 
-def steps(states, actions, starts, shape):
+def steps(states, actions, starts, shape) -> Steps:
     """Check the states and actions (N,) int of all sequences, end to end: `Steps`.
 
     Sequence i owns the steps starts[i] : starts[i + 1], so `starts` (B + 1,) int rises from 0 to N.
@@ -332,7 +332,7 @@ def steps(states, actions, starts, shape):
     return Steps(index, starts.astype(np.int32), shape)
 
 
-def from_parts(parts, sequences, shape):
+def from_parts(parts, sequences, shape) -> Steps:
     """`Steps` of sequences over a table of `shape` (S, A), written part by part.
 
     The parts are those of `layout.laid_out`, and their entries are s·A + a.  Nothing is checked.
@@ -347,7 +347,7 @@ def from_parts(parts, sequences, shape):
     return Steps(*laid_out(parts, sequences, np.int32), tuple(shape))
 
 
-def select(steps, rows):
+def select(steps, rows) -> Steps:
     """The sequences `rows` (M,) int of `steps`, in that order; a sequence may be taken twice.
 
     Examples
@@ -363,7 +363,7 @@ def select(steps, rows):
     return Steps(steps.index[places], starts, steps.shape)
 
 
-def join(parts):
+def join(parts) -> Steps:
     """The sequences of several `Steps` over one table, one after the other.
 
     Examples

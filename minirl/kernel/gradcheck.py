@@ -130,7 +130,7 @@ SMALLEST = 1e-4  # In a gradient smaller than this, rounding alone comes near to
 H, EPS = 1e-5, np.finfo(float).eps
 
 
-def check(loss, x, *, complex_step=True):
+def check(loss, x, *, complex_step=True) -> "Report":
     """Compare the gradient of `loss` at `x` with its numerical gradients: a `Report`.
 
     An error is |difference| over the largest slope; exactly 2 is a forgotten sign.  The report

@@ -243,7 +243,7 @@ class TabularMDP:
         return law
 
     @classmethod
-    def from_gymnasium(cls, P, start=0, gamma=1.0, available=None):
+    def from_gymnasium(cls, P, start=0, gamma=1.0, available=None) -> "TabularMDP":
         """A world from the law of a tabular Gymnasium environment, `env.unwrapped.P`.
 
         P[s][a] is a list of (probability, next state, reward, terminated), in dicts or lists, and
@@ -285,7 +285,7 @@ class TabularMDP:
         return cls(**arrays, start=start, gamma=gamma, available=available)
 
 
-def coin_game(*, gamma=1.0):
+def coin_game(*, gamma=1.0) -> TabularMDP:
     """The smallest world with an ending, and the example of many docstrings.
 
     Head (action 0) pays 1 and goes on, tail (action 1) ends.  A policy with π(head) = p is worth
@@ -300,7 +300,7 @@ def coin_game(*, gamma=1.0):
                       terminated=[[[False], [True]]], start=[1.0], gamma=gamma)
 
 
-def unroll(mdp, horizon):
+def unroll(mdp, horizon) -> TabularMDP:
     """The same world with a time limit inside: state t·S + s is state s after t < horizon steps.
 
     The step at time horizon − 1 always terminates, so every policy ends, at any gamma, and the best

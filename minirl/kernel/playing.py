@@ -108,6 +108,7 @@ Source: Sutton and Barto, "Reinforcement learning", 2nd edition, §3.3-3.4; Pard
 limits in reinforcement learning", arXiv:1712.00378.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -171,17 +172,17 @@ class Rollout(NamedTuple):
         checks.shape("values", values, self.states.shape)
         return np.bincount(self.episode, values, self.truncated.size)
 
-    def select(self, rows):
+    def select(self, rows) -> "Rollout":
         """The episodes `rows`, (M,) int or a mask (B,) bool."""
         places, starts = layout.taken(self.starts, rows)
         return Rollout(*(x[places] for x in self[:4]), starts, *(x[rows] for x in self[5:]))
 
-    def steps(self, shape):
+    def steps(self, shape) -> counts.Steps:
         """These episodes as `counts.Steps` over a table of `shape` (S, A)."""
         return counts.steps(self.states, self.actions, self.starts, shape)
 
 
-def rollout(mdp, policy, states, *, horizon, rng):
+def rollout(mdp, policy, states, *, horizon, rng) -> Rollout:
     """Play one episode from each of `states` (B,), all side by side: a `Rollout`.
 
     Parameters
@@ -282,7 +283,7 @@ class Moves(NamedTuple):
     next_states: np.ndarray  # (N,) int, of the next step: a first state where an episode ended
 
 
-def walk(mdp, policy, states, *, rng):
+def walk(mdp, policy, states, *, rng) -> Iterator[Moves]:
     """Move N worlds under a policy (S, A), for ever: yields `Moves`, one step at a time.
 
     They begin in `states` (N,).  Where an episode ends, the next one begins at once.  There is no
@@ -319,7 +320,7 @@ def walk(mdp, policy, states, *, rng):
             yield from map(Moves, states, *(table.take(code) for table in tables), next_states)
 
 
-def steps_played(mdp, policy, states, *, horizon, rng):
+def steps_played(mdp, policy, states, *, horizon, rng) -> counts.Steps:
     """The same episodes as those of `rollout`, but only their states and actions: `counts.Steps`.
 
     Examples

@@ -155,7 +155,7 @@ class Alias(NamedTuple):
         return self.either[1::2]
 
 
-def alias(prob):
+def alias(prob) -> Alias:
     """The cells of (sampling.2) for every row of `prob` (S, outcomes), divided by its total.
 
     Outcome j of row s is the cell s·K + j.  K is the first power of two that is as large as the

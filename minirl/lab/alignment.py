@@ -110,7 +110,7 @@ Alignment = namedtuple("Alignment", "pairs rows n critical_beta frontier best_of
                        "held proxies file", defaults=[None])
 
 
-def align(pairs, seed, progress, scale=AlignmentScale(), items=None):
+def align(pairs, seed, progress, scale=AlignmentScale(), items=None) -> Alignment:
     """Every method, on a corpus or the Unicode words: an `Alignment`.
 
     `pairs` are for `rlhf` and for the methods without a reward model; the time to draw them counts

@@ -87,7 +87,7 @@ Emergence = namedtuple("Emergence", "letters nats chances power")
 Attempts = namedtuple("Attempts", "answers runs errors checks emergence")
 
 
-def attempt(seed, progress, scale=AttemptsScale()):
+def attempt(seed, progress, scale=AttemptsScale()) -> Attempts:
     """All three tables: `Attempts`."""
     timed, answers = stopwatch(5 + len(scale.prices), progress), []
     task = first_and_last_letters()
@@ -110,7 +110,7 @@ def attempt(seed, progress, scale=AttemptsScale()):
     return Attempts(answers, runs, errors, checks, emergence)
 
 
-def first_and_last_letters():
+def first_and_last_letters() -> Task:
     """The `Task` of the Unicode words."""
     words = unicode_words()
     model = bigram_of(words)
@@ -123,7 +123,7 @@ def first_and_last_letters():
     return Task(model.logits, world, table.argmax(axis=1), letters)
 
 
-def answered(task, policy, logits):
+def answered(task, policy, logits) -> Answers:
     """The `Answers` of a table of logits."""
     chances = answer_chances(task.world, np.exp(log_softmax(logits)))
     return _answers(task, policy, chances)
@@ -160,7 +160,7 @@ def by_ppo(task, seed, scale=AttemptsScale()):
                  scale.iterations).logp
 
 
-def by_own_tables(task, beta):
+def by_own_tables(task, beta) -> Answers:
     """`Answers` where each prompt has the best table of its own at a price, (inference.6)."""
     chances = answer_chances(task.world, np.exp(log_softmax(task.reference)))
     prompts = np.arange(len(chances))

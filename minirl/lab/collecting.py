@@ -56,7 +56,7 @@ Worth = namedtuple("Worth", "trained_on lines letters nats lines_near letters_ne
 Collected = namedtuple("Collected", "seed lines features right rounds worths")
 
 
-def names_to_search(which=slice(None)):
+def names_to_search(which=slice(None)) -> Names:
     """The `Names` of all Unicode 3.2 names, or of some of them (an index)."""
     names = np.array(unicode_names())[which].tolist()
     rows, _ = presence([word_runs(name, 1, 2) for name in names], least=2)
@@ -73,7 +73,7 @@ def rounds_of(pool, start, negatives, rng, rounds=LONGEST_LOOP):
                                begin(known, right.size, rng=rng), negatives=negatives), rounds))
 
 
-def measure_harvest(seed, progress):
+def measure_harvest(seed, progress) -> Collected:
     """The rounds from all `STARTS`, and what the harvest of one is worth: `Collected`."""
     pool, found, timed = names_to_search(), [], stopwatch(len(STARTS) + 1, progress)
     for start, negatives in STARTS:

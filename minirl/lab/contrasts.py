@@ -53,7 +53,7 @@ ContrastSteps = namedtuple("ContrastSteps", "name information batches")
 Contrasts = namedtuple("Contrasts", "steps shares")
 
 
-def measure_contrasts(progress=lambda line: None):
+def measure_contrasts(progress=lambda line: None) -> Contrasts:
     """`Contrasts` of the letters and of the copies."""
     letters = next_letters()
     steps = {"letters": letters} | {f"copy, {errors:.0%} errors": noisy_copy(27, errors)
@@ -79,7 +79,7 @@ def noisy_copy(symbols, errors):
     return joint / symbols
 
 
-def contrast_steps(name, joint):
+def contrast_steps(name, joint) -> ContrastSteps:
     """The ContrastSteps of p(s, a), with a record for each of BATCH_SIZES."""
     best, information = pointwise_information(joint), mutual_information(joint)
     rows = []

@@ -107,7 +107,7 @@ GRID_LEARNERS = {"q_learning": _by_q_learning, "reinforce": partial(_by, reinfor
                  "ppo": partial(_by, ppo)}
 
 
-def language_table(items, seed, beta, pairs, progress, scale=DemoScale()):
+def language_table(items, seed, beta, pairs, progress, scale=DemoScale()) -> Language:
     """The `Language` of a corpus: rows `reference`, `optimum`, `ppo`, `rlhf` and `dpo`.
 
     The time to draw the preferences counts for both who use them.  Raises ValueError if the corpus
@@ -138,7 +138,7 @@ def language_table(items, seed, beta, pairs, progress, scale=DemoScale()):
                     bool(critical_beta(language(learned_reward), ref) < beta), beta, pairs)
 
 
-def fitted_to(items, reference):
+def fitted_to(items, reference) -> Corpus:
     """How well a bigram fits the items: a `Corpus`."""
     training, held = held_out(items)
     partial_model = fit(training, pseudo_count=PSEUDO_COUNT, vocabulary=reference.vocabulary)

@@ -42,7 +42,7 @@ Estimate = namedtuple("Estimate", "form samples name mean variance gradient cosi
 Divergences = namedtuple("Divergences", "strings row_kl string_kl estimates")
 
 
-def measure_divergences():
+def measure_divergences() -> Divergences:
     """All estimates, in every form and from all samples: `Divergences`."""
     logp, ref, other = three_bigrams()
     row, string = (_listing(logp, ref, other, horizon) for horizon in (1, LONGEST))

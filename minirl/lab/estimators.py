@@ -78,7 +78,7 @@ Laboratory = namedtuple("Laboratory", "episodes trajectories gradient_norm rows 
                         "cut_gradient_norm cut surrogate")
 
 
-def measure_estimators(episodes):
+def measure_estimators(episodes) -> Laboratory:
     """The `Laboratory`, for batches of a number N ≥ 2 of episodes."""
     ends, cut = (case_of(mdp, episodes) for mdp in (unroll(thin_ice(), STEPS), thin_ice()))
     cliff = cliff_walk().mdp(gamma=0.99)
@@ -88,7 +88,7 @@ def measure_estimators(episodes):
                       surrogate_line(cliff, np.zeros(cliff.shape)))
 
 
-def thin_ice():
+def thin_ice() -> TabularMDP:
     """The world of this module, without its clock: a `TabularMDP`.
 
     Action 0 goes left, action 1 right; the second outcome is the slip.
@@ -123,7 +123,7 @@ class Case(NamedTuple):
         return GAMMA ** self.batch.time
 
 
-def case_of(mdp, episodes):
+def case_of(mdp, episodes) -> Case:
     """The `Case` of a world: a policy that goes right a little more often than left."""
     logits = np.tile([0.0, PREFERENCE], (mdp.shape[0], 1))
     logp = log_softmax(logits)

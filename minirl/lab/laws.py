@@ -61,7 +61,7 @@ Laws = namedtuple("Laws", "published tokens_per_param corpus parts frontier wors
                           "foretold")
 
 
-def measure_laws(items=None, *, seed=0, corpus=None):
+def measure_laws(items=None, *, seed=0, corpus=None) -> Laws:
     """All figures of the job, `Laws`: items of a corpus and its name; by default the names."""
     parts = parts_of(unicode_names() if items is None else items, seed)
     steps = np.array([part.steps for part in parts], float)
@@ -89,7 +89,7 @@ def _law_of(steps, losses):
         return None
 
 
-def implied(name, law):
+def implied(name, law) -> Implied:
     """What a published law says: an `Implied`."""
     power = law.powers[1] / sum(law.powers)
     return Implied(name, *(float(predicted(law, *sizes)) for sizes in MODELS), power,
@@ -111,7 +111,7 @@ def noisy_points(seed, points=FITTED_POINTS, error=FITTED_ERROR):
     return sizes, predicted(BESIROGLU, *sizes.T) * np.exp(error * rng.normal(size=points))
 
 
-def stopped_early(sizes, losses, share=None):
+def stopped_early(sizes, losses, share=None) -> Law:
     """The `Law` of the mean over points, in raw units, where SciPy's defaults stop.
 
     `share` is what the sum is multiplied by, in place of one over the number of points.

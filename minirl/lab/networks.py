@@ -103,7 +103,7 @@ class WordNetwork(namedtuple("WordNetwork", "params vocabulary letters hidden"))
                         width=EMBEDDING, hidden=self.hidden)
 
 
-def fit_words(items, vocabulary, letters, *, hidden, pull, iterations, rng):
+def fit_words(items, vocabulary, letters, *, hidden, pull, iterations, rng) -> WordNetwork:
     """The `WordNetwork` of items after so many iterations of L-BFGS."""
     contexts, table = seen_contexts(vocabulary.encode(items, order=letters + 1))
     A, rng = vocabulary.size, np.random.default_rng(rng)
@@ -114,7 +114,7 @@ def fit_words(items, vocabulary, letters, *, hidden, pull, iterations, rng):
     return model._replace(params=minimise(loss, first, tol=1e-5, max_iterations=iterations).x)
 
 
-def remember(letters, *, iterations, seed):
+def remember(letters, *, iterations, seed) -> Memory:
     """The `Memory` of so many letters."""
     words = unicode_words()
     vocabulary, (training, held) = from_items(words), held_out(words)
@@ -161,7 +161,7 @@ def fit_dpo_network(ref_logits, pairs, x, *, hidden, beta, pull, rng, iterations
 # What the job does.
 
 
-def measure_networks(seed=0, runs=2, scale=NetworkScale(), progress=lambda line: None):
+def measure_networks(seed=0, runs=2, scale=NetworkScale(), progress=lambda line: None) -> Networks:
     """All results: `Networks`."""
     timed = stopwatch(len(scale.memories) + 2 * len(scale.players) + len(scale.aligners) + 1,
                       progress)

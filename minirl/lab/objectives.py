@@ -128,7 +128,7 @@ Objectives = namedtuple("Objectives", "strings reference best_bigram optimum gra
                         "frontier wanted")
 
 
-def measure_objectives():
+def measure_objectives() -> Objectives:
     """All results: `Objectives`."""
     found = every_string()
     moves, places = updates(found), [found.ref]
@@ -199,7 +199,7 @@ def one_gradient(found, moves, logits):
     return rows
 
 
-def every_string(cut=CUT, group=GROUP):
+def every_string(cut=CUT, group=GROUP) -> Strings:
     """The `Strings` that are cut after so many steps, and groups of so many."""
     world = language(easy_to_say(Vocabulary("ab")))
     batch, chances = all_episodes(world, REFERENCE, cut)

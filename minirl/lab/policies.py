@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections import namedtuple
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -27,7 +28,7 @@ import numpy as np
 from gridworld.maps import WORLDS
 from minirl.console import counted, integer, number
 from minirl.exact.planning import policy_iteration
-from minirl.exact.scorecard import referee
+from minirl.exact.scorecard import Score, referee
 from minirl.kernel.mdp import TabularMDP
 from minirl.lab.job import SEED, Job, chosen_world, stopwatch
 from minirl.lab.running_example import CORPUS, FITTED, bigram_of, corpus_of, running_example
@@ -56,7 +57,7 @@ class Problem(NamedTuple):
     optimum: float      # J*
 
     @property
-    def judge(self):
+    def judge(self) -> Callable[..., Score]:
         """A function from a policy to its `scorecard.Score`."""
         if self.beta is None:
             return referee(self.mdp)
@@ -82,7 +83,7 @@ PolicyCurve = namedtuple("PolicyCurve", "method iterations steps values shares s
 Policies = namedtuple("Policies", "name problem curves seed episodes horizon file", defaults=[None])
 
 
-def grid_problem(mdp):
+def grid_problem(mdp) -> Problem:
     """The `Problem` of a world that pays for itself, from the uniform policy.
 
     Raises ValueError where the optimum does not exist.
@@ -90,7 +91,7 @@ def grid_problem(mdp):
     return Problem(mdp, np.zeros(mdp.shape), None, policy_iteration(mdp).objective)
 
 
-def language_problem(beta, items=None):
+def language_problem(beta, items=None) -> Problem:
     """The `Problem` of the demonstration: easy to say, and not far from the reference.
 
     That is the bigram of the items, or of the Unicode words.
@@ -130,7 +131,8 @@ def judged_at(iterations):
     return np.arange(POINTS + 1) * iterations // POINTS
 
 
-def learn_policies(problem, methods, *, seed, runs, iterations, episodes, horizon, progress):
+def learn_policies(problem, methods, *, seed, runs, iterations, episodes, horizon,
+                   progress) -> Iterator[PolicyCurve]:
     """Yield the `PolicyCurve` of each of some POLICY_LEARNERS.
 
     Run i draws from the seed [seed, i].  `progress` is called with a line of text before each run;

@@ -24,7 +24,7 @@ from toy_lm.align import BETA
 from toy_lm.corpora import read_lines, unicode_words
 from toy_lm.models import Model, fit
 from toy_lm.ngram import sample
-from toy_lm.preferences import sample_pairs
+from toy_lm.preferences import Preferences, sample_pairs
 from toy_lm.rewards import LETTER, easy_to_say
 from toy_lm.vocabulary import from_items
 
@@ -50,7 +50,7 @@ class RunningExample(NamedTuple):
         """log π_ref, (S, A)."""
         return self.model.logits
 
-    def preferences(self, pairs, rng, logp=None):
+    def preferences(self, pairs, rng, logp=None) -> Preferences:
         """So many `Pairs` of strings of the reference, or of another policy."""
         writer = self.reference if logp is None else logp
         return sample_pairs(writer, self.world.mean_reward, pairs, rng=rng)
@@ -84,19 +84,19 @@ def corpus_of(path):
     return items, file
 
 
-def bigram_of(items=None):
+def bigram_of(items=None) -> Model:
     """The reference of a corpus, or of the Unicode words."""
     return fit(unicode_words() if items is None else items, pseudo_count=PSEUDO_COUNT)
 
 
-def running_example(model, beta=BETA):
+def running_example(model, beta=BETA) -> RunningExample:
     """The `RunningExample` of a reference.  Raises ValueError where it has no optimum."""
     world = model.world(easy_to_say(model.vocabulary))
     return RunningExample(model, world, beta, regularised_optimum(world, model.logits, beta=beta),
                           referee_near(world, model.logits, beta=beta))
 
 
-def written(example, method, logp, seconds, seed):
+def written(example, method, logp, seconds, seed) -> Writer:
     """The `Writer` of a policy."""
     words = example.model.vocabulary.decode(sample(logp, WORDS, rng=seed, horizon=SHOWN))
     score = example.judge(np.exp(logp))

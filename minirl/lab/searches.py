@@ -68,7 +68,7 @@ Searches = namedtuple("Searches", "seed corpus_letters strings trees most chain"
 Lake = namedtuple("Lake", "mdp optimum cells")
 
 
-def measure_searches(seed, progress, scale=SearchScale()):
+def measure_searches(seed, progress, scale=SearchScale()) -> Searches:
     """The `Searches`."""
     words, world = unicode_words(), lake()
     timed = stopwatch(len(scale.orders) + len(rules(world)) + 1, progress)
@@ -84,7 +84,7 @@ def measure_searches(seed, progress, scale=SearchScale()):
                     [row for row, _ in strings], [row for row, _ in trees], scale.most, chain)
 
 
-def strings_of(words, order, widths):
+def strings_of(words, order, widths) -> LikelyWords:
     """The `LikelyWords` of the model of this order."""
     model = fit(words, order=order, pseudo_count=PSEUDO_COUNTS[order])
     world, letters = language(model.logits), model.vocabulary.letters
@@ -108,7 +108,7 @@ def strings_of(words, order, widths):
                    mean_letters(exact), beams)
 
 
-def lake():
+def lake() -> Lake:
     """The `Lake` of this job."""
     mdp = frozen_lake(success_rate=0.8).mdp(gamma=0.9)
     optimum = policy_iteration(mdp)

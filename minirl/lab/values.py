@@ -16,6 +16,7 @@ fast, and values that begin above it.  A world without chance needs no steps tha
 """
 
 from collections import namedtuple
+from collections.abc import Iterator
 from itertools import islice
 from time import perf_counter
 from typing import NamedTuple
@@ -87,7 +88,7 @@ ValueCurve = namedtuple("ValueCurve", "method steps errors values shares seconds
 Values = namedtuple("Values", "name grid settings solution curves")
 
 
-def solve_world(mdp):
+def solve_world(mdp) -> Solution:
     """The `Solution` of a world.
 
     Modified policy iteration is asked where value iteration does not settle.  Raises ValueError
@@ -129,7 +130,7 @@ def solve_world(mdp):
                                if not np.isnan(values).all()})
 
 
-def learn_values(mdp, optimum, method, *, seed, runs, settings=Settings()):
+def learn_values(mdp, optimum, method, *, seed, runs, settings=Settings()) -> ValueCurve:
     """The `ValueCurve` of one of VALUE_LEARNERS; run i draws from the seed [seed, i].
 
     `optimum` is that of `planning`.
@@ -203,7 +204,7 @@ def solution_text(found):
                 f"{solution.optimum.objective:.6f}\n\n{drawn}", solved, *apart_text(found))
 
 
-def apart_text(found):
+def apart_text(found) -> Iterator[str]:
     """For each solver that disagrees with policy iteration: in which cells, and by how much."""
     values, columns = found.solution.optimum.values, found.grid.shape[1]
     for solver, others in found.solution.apart.items():

@@ -120,13 +120,14 @@ for the bound; Beirami et al. 2024, "Theoretical guarantees on the best-of-n ali
 arXiv:2401.01879; Touvron et al. 2023 (Llama 2), arXiv:2307.09288, §3.2.3.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
 from minirl.kernel import checks, counts
-from minirl.play.training import environment_rewards, next_record, play
+from minirl.play.training import Training, environment_rewards, next_record, play
 from minirl.people.sft import fit_by_counting
 
 
@@ -141,7 +142,7 @@ class BestOfN(NamedTuple):
     means: np.ndarray  # (m,) means of the law's other sums
 
 
-def best_of_n(law, n):
+def best_of_n(law, n) -> BestOfN:
     """What the best of K = `n` strings is like, by (best_of_n.1)-(best_of_n.3): a `BestOfN`.
 
     Parameters
@@ -180,7 +181,7 @@ def best_of_n(law, n):
 
 
 def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generations=4,
-                       episodes=4096, horizon=200, pseudo_count=1.0):
+                       episodes=4096, horizon=200, pseudo_count=1.0) -> Iterator[Training]:
     """Fine-tune on the best of each group, (best_of_n.4), for ever: yields a record per iteration.
 
     The arguments are those of every trainer (`training`), and these:
@@ -223,7 +224,7 @@ def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generati
         yield record
 
 
-def winners(steps, rewards, num_generations):
+def winners(steps, rewards, num_generations) -> counts.Steps:
     """The best of each group of neighbours among B strings, as `counts.Steps`; of equals the first.
 
     `rewards` (B,) has one number per string, and `num_generations` is K, or the size of each group.

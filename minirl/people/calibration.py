@@ -140,7 +140,7 @@ def best_accuracy(true_margins, *, temperature=1.0):
     return float(np.exp(log_sigmoid(np.abs(margins) / temperature)).mean())
 
 
-def calibration(margins, *, bins=10):
+def calibration(margins, *, bins=10) -> Calibration:
     """The reliability of the probabilities σ(m) that a model gives to the choices: `Calibration`.
 
     The margins (B,) are the model's R(y⁺) − R(y⁻).

@@ -128,7 +128,7 @@ import numpy as np
 from minirl.kernel import checks
 from minirl.kernel.softmax import log_ratios, log_sigmoid
 from minirl.people.calibration import accuracy
-from minirl.people.fitting import mean_squares, minimise_near
+from minirl.people.fitting import Fit, mean_squares, minimise_near
 from minirl.people.pairs import (check_difference, check_pairs, check_possible, over_pairs,
                                  reward_margins)
 
@@ -206,7 +206,7 @@ def check_smoothing(label_smoothing):
         raise ValueError(f"label_smoothing must lie in [0, 0.5), got {label_smoothing}")
 
 
-def fit_dpo(ref_logits, pairs, *, beta, pull, label_smoothing=0.0):
+def fit_dpo(ref_logits, pairs, *, beta, pull, label_smoothing=0.0) -> Fit:
     """Fit the policy to `Pairs` by (dpo.4), from the reference: a `fitting.Fit` of logits.
 
     `pull` is that of `fitting.minimise_near`, towards the reference.  0 is DPO as published, whose

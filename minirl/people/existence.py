@@ -141,7 +141,7 @@ class Existence(NamedTuple):
     of_items: bool         # whether every row is +1 at one column and −1 at another
 
 
-def existence(D):
+def existence(D) -> Existence:
     """Whether (existence.1) has a maximum, by (existence.2): `Existence`.
 
     D (B, n) is sparse or not: `Pairs.difference`, that of the pairs of rankings, or labelled

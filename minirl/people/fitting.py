@@ -131,7 +131,7 @@ class Fit(NamedTuple):
     converged: bool   # False: stopped at the limit of iterations, could go no lower, or no minimum
 
 
-def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None, until=None):
+def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None, until=None) -> Fit:
     """Minimise a smooth loss by L-BFGS-B, from an array `start` of any shape: a `Fit`.
 
     Parameters
@@ -190,7 +190,7 @@ def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None, un
     return Fit(table(found.x), float(found.fun), int(found.nfev), converged)
 
 
-def minimise_near(loss, centre, *, pull, examples, start=None, tol=1e-7, curvature=None):
+def minimise_near(loss, centre, *, pull, examples, start=None, tol=1e-7, curvature=None) -> Fit:
     """Minimise a mean over examples, `attracted` to a table as by a Gaussian prior: a `Fit`.
 
     Parameters
@@ -227,7 +227,7 @@ def minimise_near(loss, centre, *, pull, examples, start=None, tol=1e-7, curvatu
                curvature=None if curvature is None else curvature + share)
 
 
-def minimise_lasting(loss, start, *, tol=1e-7, curvature=None, centre=None):
+def minimise_lasting(loss, start, *, tol=1e-7, curvature=None, centre=None) -> Fit:
     """As `minimise`, but `converged` only if x hardly moves for a hundredth of its gradient.
 
     What moves may be spread over many entries, so that a tenth in one of them is too much, and then

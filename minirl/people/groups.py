@@ -265,7 +265,7 @@ def equal_groups(rewards, batch, num_generations):
     return _equal(totals, magnitudes, checks.group_sizes(num_generations, totals.size, least=2))
 
 
-def weighted(steps, advantages, weights):
+def weighted(steps, advantages, weights) -> Advantages:
     """(surrogate.1) for `grpo_loss`: `Advantages` in which a step counts with its weight.
 
     The numbers of steps become sums of weights.  All steps of a string have one sign, that of its

@@ -120,6 +120,8 @@ R1-Zero-like training", arXiv:2503.20783 (Dr. GRPO); Ahmadian et al. 2024, "Back
 arXiv:2402.14740 (RLOO).
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import optimize
 
@@ -129,7 +131,7 @@ from minirl.people.kl import k3_loss
 from minirl.play.optim import adam, linear, remaining
 from minirl.play.surrogate import clip_fraction, mean_kl
 from minirl.play.ppo import ppo_loss
-from minirl.play.training import environment_rewards, next_record, play, policy_step
+from minirl.play.training import Training, environment_rewards, next_record, play, policy_step
 from minirl.kernel.softmax import LogPolicy, difference, log_softmax
 from minirl.people.groups import equal_groups, group_normalised, per_string, weighted
 
@@ -185,7 +187,7 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2, polic
 def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_generations=8,
          episodes=512, horizon=200, iterations=400, num_iterations=4, epsilon=0.2,
          advantage=group_normalised, weights=per_string, learning_rate=linear(0.05, 0.0),
-         max_grad_norm=np.inf, optimiser=adam(), surrogate=None):
+         max_grad_norm=np.inf, optimiser=adam(), surrogate=None) -> Iterator[Training]:
     """Train by (grpo.1), for ever: yields a `training.Training` record per iteration.
 
     The arguments are those of every trainer (`training`), and these:

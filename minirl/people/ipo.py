@@ -126,7 +126,7 @@ import numpy as np
 
 from minirl.kernel import checks
 from minirl.kernel.softmax import backward, log_ratios
-from minirl.people.fitting import mean_squares, minimise_near
+from minirl.people.fitting import Fit, mean_squares, minimise_near
 from minirl.people.pairs import check_difference, check_pairs, check_possible, over_pairs
 
 LONG = 100  # steps of a pair: DᵀD takes as long to make as fifty evaluations of so long pairs
@@ -165,7 +165,7 @@ def squared(plus, minus, *, beta):
     return missing * missing, 2 * missing, -2 * missing
 
 
-def fit_ipo(ref_logits, pairs, *, beta, pull):
+def fit_ipo(ref_logits, pairs, *, beta, pull) -> Fit:
     """Fit the policy to `Pairs` by (ipo.1), from the reference: as `dpo.fit_dpo`.
 
     Examples

@@ -172,7 +172,7 @@ class Fixed(NamedTuple):
 
 
 def fit_kto(ref_logits, pairs, *, beta, pull, divergence, desirable_weight=1.0,
-            undesirable_weight=1.0, max_rounds=50, tol=1e-6):
+            undesirable_weight=1.0, max_rounds=50, tol=1e-6) -> Fixed:
     """Fit the policy to liked and disliked strings, with z₀ its own divergence at the end.
 
     Parameters

@@ -128,7 +128,7 @@ from scipy import sparse
 from minirl.kernel import checks, counts
 from minirl.kernel.softmax import log_ratios, log_sigmoid, log_softmax
 from minirl.people.dpo import check_smoothing, logistic
-from minirl.people.fitting import minimise_near
+from minirl.people.fitting import Fit, minimise_near
 from minirl.people.pairs import (Pairs, check_difference, check_means, check_possible, over_pairs,
                                  shares)
 
@@ -550,7 +550,7 @@ def wanted_lead(phi, wins):
     return high
 
 
-def fit_margins(ref_logits, pairs, phi, *, pull):
+def fit_margins(ref_logits, pairs, phi, *, pull) -> Fit:
     """Fit the policy to preferences by (margins.1), from the reference: as `dpo.fit_dpo`.
 
     Examples

@@ -110,7 +110,7 @@ import numpy as np
 
 from minirl.kernel import checks
 from minirl.kernel.softmax import log_sigmoid, log_softmax
-from minirl.people.fitting import minimise_near
+from minirl.people.fitting import Fit, minimise_near
 from minirl.people.pairs import check_means, check_pairs, over_pairs
 
 LEAST = 1e-16  # Where 1 − π̄ is below this, π̄ cannot be told from 1.
@@ -149,7 +149,7 @@ def odds(plus, minus, *, beta):
     return -plus - beta * log_sigmoid(good - bad), -1 - push * slope, push * other_slope
 
 
-def fit_orpo(ref_logits, pairs, *, beta, pull):
+def fit_orpo(ref_logits, pairs, *, beta, pull) -> Fit:
     """Fit the policy to `Pairs` by (orpo.1): as `simpo.fit_simpo`.
 
     Examples

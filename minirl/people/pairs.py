@@ -120,6 +120,7 @@ import numpy as np
 from scipy import sparse
 
 from minirl.kernel import checks, counts
+from minirl.kernel.counts import Difference
 from minirl.kernel.softmax import backward
 
 HEAD = 32  # So many rows are looked at to see what kind of matrix it is.
@@ -168,7 +169,7 @@ class Pairs:
         return _read_only(counts.difference_matrix(self.chosen, self.rejected))
 
     @cached_property
-    def counts(self):
+    def counts(self) -> Difference:
         """X⁺ and X⁻ of (counts.2), which together are D: a `counts.Difference`."""
         return counts.two_matrices(self.chosen, self.rejected)
 
@@ -184,19 +185,19 @@ class Pairs:
                      for side in (self.chosen, self.rejected))
         return sum(one == other for one, other in zip(good, bad))
 
-    def select(self, rows):
+    def select(self, rows) -> "Pairs":
         """The pairs `rows` (M,) int, in that order; a pair may be taken twice."""
         rows = np.asarray(rows) if len(rows) else np.zeros(0, int)
         return Pairs(counts.select(self.chosen, rows), counts.select(self.rejected, rows))
 
-    def __add__(self, others):
+    def __add__(self, others) -> "Pairs":
         """These pairs, and then the others."""
         _check_type("others", others, Pairs)
         return Pairs(counts.join([self.chosen, others.chosen]),
                      counts.join([self.rejected, others.rejected]))
 
 
-def choices(chosen, rejected, actions):
+def choices(chosen, rejected, actions) -> Pairs:
     """`Pairs` of a world of one state, in which a string is one of `actions` actions.
 
     Examples
@@ -376,15 +377,15 @@ def check_difference(name, difference, table):
     Examples
     --------
     >>> one = sparse.csr_array([[0.5, 0.5]])
-    >>> check_difference("D", counts.Difference(one, one), np.zeros((1, 2)))
+    >>> check_difference("D", Difference(one, one), np.zeros((1, 2)))
     Traceback (most recent call last):
     ValueError: D.plus must be whole and not negative (counts.matrix), got entries from 0 to 0.5
     """
-    if not isinstance(difference, counts.Difference):
+    if not isinstance(difference, Difference):
         return check_matrix(name, difference, table, DIFFERENCE)
     plus = check_matrix(f"{name}.plus", difference.plus, table, COUNTS)
     minus = check_matrix(f"{name}.minus", difference.minus, table, COUNTS, plus.shape[0])
-    return counts.Difference(plus, minus)
+    return Difference(plus, minus)
 
 
 def check_means(chosen, rejected, logp):

@@ -373,7 +373,7 @@ def on_strings(gate, *, rows=counts.mean_matrix):
     return lambda *batch: partial(string_loss, batch=weighted_strings(*batch, rows=rows), gate=gate)
 
 
-def weighted_strings(steps, advantages, weights, *, rows=counts.mean_matrix):
+def weighted_strings(steps, advantages, weights, *, rows=counts.mean_matrix) -> StringAdvantages:
     """`StringAdvantages` in which each *step* counts with its weight at ρ = 1, as in `weighted`.
 
     Parameters

@@ -120,6 +120,7 @@ Source: Ziegler et al. 2019, arXiv:1909.08593, eq. 2; Rafailov et al. 2023, arXi
 Todorov 2007, "Linearly-solvable Markov decision problems", for (regularised.4).
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -128,7 +129,7 @@ from scipy import optimize
 
 from minirl.exact.evaluation import (NoEnd, action_values, at_states, evaluate, expectation,
                                      reachable, transitions_under, valued_states)
-from minirl.exact.planning import optimum_of
+from minirl.exact.planning import Optimum, optimum_of
 from minirl.exact.scorecard import ENDLESS, Score, as_policy, mean_length
 from minirl.exact.solving import solve
 from minirl.kernel import checks
@@ -136,7 +137,7 @@ from minirl.kernel.mdp import check_policy
 from minirl.kernel.softmax import difference, log_softmax
 
 
-def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
+def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100) -> Optimum:
     """The policy that maximises J_β of (regularised.1), by soft policy iteration.
 
     Parameters
@@ -219,7 +220,7 @@ class FrontierPoint(NamedTuple):
     kl: float      # to the reference, nats per episode
 
 
-def frontier(mdp, ref_logits, betas):
+def frontier(mdp, ref_logits, betas) -> list[FrontierPoint]:
     """The path of optima (regularised.7): a list with the `FrontierPoint` of each price in `betas`.
 
     A price without an optimum is a ValueError.
@@ -245,7 +246,7 @@ def frontier(mdp, ref_logits, betas):
     return points
 
 
-def referee_near(mdp, ref_logits, *, beta):
+def referee_near(mdp, ref_logits, *, beta) -> Callable[..., Score]:
     """A function from a policy (S, A) to its `Score`, a nat of KL costing `beta`: (regularised.8).
 
     Raises ValueError where `regularised_optimum` does.
@@ -287,7 +288,7 @@ def referee_near(mdp, ref_logits, *, beta):
     return judge
 
 
-def entropy_optimum(mdp, *, ent_coef, tol=1e-12, max_rounds=100):
+def entropy_optimum(mdp, *, ent_coef, tol=1e-12, max_rounds=100) -> Optimum:
     """The policy that maximises the return plus `ent_coef` times its entropy, (regularised.5).
 
     `ent_coef` is the temperature β, reward per nat of entropy; `tol` and `max_rounds` are those of

@@ -128,7 +128,7 @@ from scipy import sparse
 from minirl.kernel import checks, counts
 from minirl.kernel.softmax import log_sigmoid, log_softmax
 from minirl.people.existence import covariance, nearest, settled
-from minirl.people.fitting import mean_squares, minimise_near
+from minirl.people.fitting import Fit, mean_squares, minimise_near
 from minirl.people.pairs import (COUNTS, check_difference, check_matrix, check_pairs, check_strings,
                                  finite_table, shares)
 
@@ -182,7 +182,7 @@ def bradley_terry_loss(reward_table, difference, *, margin=0.0, label_smoothing=
     return loss, -(D.T @ (w * slope)).reshape(reward_table.shape)
 
 
-def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
+def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7) -> Fit:
     """Fit the reward table to `Pairs`, or with another loss to strings: a `fitting.Fit`.
 
     Parameters

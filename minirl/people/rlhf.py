@@ -120,6 +120,7 @@ arXiv:1909.08593, §2.2; Gao et al. 2022, arXiv:2210.10760, on over-optimisation
 (DAPO), arXiv:2503.14476, eq. 13; Touvron et al. 2023 (Llama 2), arXiv:2307.09288, §3.2.3.
 """
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -129,12 +130,14 @@ from minirl.play.optim import adam, linear
 from minirl.play.ppo import ppo, ppo_loss
 from minirl.kernel.softmax import LogPolicy, difference, log_softmax
 from minirl.people.sft import sft_loss
+from minirl.play.training import Training
 
 
 def rlhf(mdp, record, reward_table, ref_logits, *, beta, missing_eos_penalty=0.0, episodes=512,
          horizon=200, iterations=400, n_epochs=10, batch_size=None, clip_range=0.2,
          gae_lambda=0.95, normalize_advantage=True, learning_rate=linear(0.05, 0.0), ent_coef=0.0,
-         max_grad_norm=np.inf, value_rate=0.5, optimiser=adam(), loss=ppo_loss):
+         max_grad_norm=np.inf, value_rate=0.5, optimiser=adam(),
+         loss=ppo_loss) -> Iterator[Training]:
     """PPO on the rewards (rlhf.1), for ever: yields a `training.Training` record per iteration.
 
     What `mdp` pays is not seen.  Training starts, as a rule, at the reference.
@@ -327,7 +330,7 @@ def adaptive_rlhf(mdp, record, reward_table, ref_logits, *, target_kl, kl_horizo
                   missing_eos_penalty=0.0, episodes=512, horizon=200, iterations=400, n_epochs=10,
                   batch_size=None, clip_range=0.2, gae_lambda=0.95, normalize_advantage=True,
                   learning_rate=linear(0.05, 0.0), ent_coef=0.0, max_grad_norm=np.inf,
-                  value_rate=0.5, optimiser=adam(), loss=ppo_loss):
+                  value_rate=0.5, optimiser=adam(), loss=ppo_loss) -> Iterator[Training]:
     """`rlhf` with the price steered by (rlhf.3), for ever: yields a record per iteration.
 
     Parameters

@@ -123,7 +123,7 @@ the Inception architecture", arXiv:1512.00567, §7, for (sft.4).
 import numpy as np
 
 from minirl.kernel import checks
-from minirl.people.fitting import minimise
+from minirl.people.fitting import Fit, minimise
 from minirl.kernel.softmax import backward, log_softmax, product
 
 
@@ -196,7 +196,7 @@ def fit_by_counting(counts, *, pseudo_count):
     return log_softmax(np.log(total, where=total > 0, out=np.full(total.shape, -np.inf)))
 
 
-def fit_sft(start, counts, *, label_smoothing=0.0, tol=1e-9):
+def fit_sft(start, counts, *, label_smoothing=0.0, tol=1e-9) -> Fit:
     """Minimise `sft_loss` by gradient, from the logits `start` (S, A): a `fitting.Fit`.
 
     It finds what `fit_by_counting` computes, and exists to show that.  Where an action was never

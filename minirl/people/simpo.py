@@ -111,7 +111,7 @@ arXiv:2405.14734, eq. 6.
 from minirl.kernel import checks
 from minirl.kernel.softmax import log_softmax
 from minirl.people.dpo import logistic
-from minirl.people.fitting import minimise_near
+from minirl.people.fitting import Fit, minimise_near
 from minirl.people.pairs import check_means, check_pairs, over_pairs
 
 
@@ -156,7 +156,7 @@ def simpo_loss(logits, chosen, rejected, *, beta, simpo_gamma, pair_weights=None
     return over_pairs(logp, logp, means, phi, pair_weights)
 
 
-def fit_simpo(ref_logits, pairs, *, beta, simpo_gamma, pull):
+def fit_simpo(ref_logits, pairs, *, beta, simpo_gamma, pull) -> Fit:
     """Fit the policy to `Pairs` by (simpo.1): a `fitting.Fit` of logits.
 
     The fit begins at `ref_logits`, and `pull` leads there, as in `dpo.fit_dpo`.  The loss itself

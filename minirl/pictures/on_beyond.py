@@ -9,36 +9,36 @@ WIDTHS = searches.SearchScale().widths
 SEARCHED = searches.SearchScale(orders=(), runs=4, most=2**13)
 
 
-def contrasts_numbers(seed=0):
+def contrasts_numbers(seed=0) -> contrasts.Contrasts:
     """The numbers of the picture `contrast`; nothing in them is random."""
     return contrasts.measure_contrasts()
 
 
-def attempts_numbers(seed=0):
+def attempts_numbers(seed=0) -> attempts.Attempts:
     """The numbers of the picture `attempts`: two runs of PPO, all else by descent."""
     return attempts.attempt(seed, _quiet, TRAINED)
 
 
-def skills_numbers(seed=0):
+def skills_numbers(seed=0) -> attempts.Attempts:
     """The numbers of the picture `skills`."""
     errors, checks = attempts.cascade_of_words()
     return attempts.Attempts([], [], errors, checks,
                              attempts.emerging(seed, attempts.AttemptsScale().letters))
 
 
-def beams_numbers(seed=0):
+def beams_numbers(seed=0) -> searches.Searches:
     """The numbers of the picture `beams`; nothing in them is random."""
     words = unicode_words()
     strings = [searches.strings_of(words, order, WIDTHS) for order in searches.PSEUDO_COUNTS]
     return searches.Searches(seed, None, strings, [], None, [])
 
 
-def trees_numbers(seed=0):
+def trees_numbers(seed=0) -> searches.Searches:
     """The numbers of the picture `trees`: four runs of each rule, and the chain."""
     return searches.measure_searches(seed, _quiet, SEARCHED)
 
 
-def laws_numbers(seed=0):
+def laws_numbers(seed=0) -> laws.Laws:
     """The numbers of the picture `scaling`."""
     return laws.measure_laws(seed=seed)
 
@@ -48,12 +48,12 @@ def draw_laws(found):
     return figures.laws_figure(found, laws.PUBLISHED, laws.SPENT)
 
 
-def harvest_numbers(seed=0):
+def harvest_numbers(seed=0) -> collecting.Collected:
     """The numbers of the picture `harvest`."""
     return collecting.measure_harvest(seed, _quiet)
 
 
-def memories_numbers(seed=0):
+def memories_numbers(seed=0) -> networks.Networks:
     """The numbers of the picture `memory`: networks after 100 iterations."""
     memories = [networks.remember(letters, iterations=100, seed=seed) for letters in (1, 2, 3, 4)]
     return networks.Networks(memories, *10 * [None])

@@ -77,7 +77,7 @@ class Displacement(NamedTuple):
     strings: np.ndarray  # where each string is an action of its own
 
 
-def displaced(seed=0, steps=60, rate=0.5):
+def displaced(seed=0, steps=60, rate=0.5) -> Displacement:
     """The numbers of the picture `displacement`; nothing in them is random."""
     words = Vocabulary("a")
     pair = Pairs(*(words.encode([text], prompts=["a"]) for text in ("a", "aaa")))
@@ -119,7 +119,7 @@ class Followed(NamedTuple):
     paths: dict            # name to the policies along it
 
 
-def followed_estimates(seed=0, steps=4000, rate=0.05):
+def followed_estimates(seed=0, steps=4000, rate=0.05) -> Followed:
     """The numbers of the picture `kl_estimates`; nothing in them is random."""
     u, policy, ref = np.linspace(-2, 2, 201), *np.array([[[4, 15, 1]], [[10, 1, 9]]]) / 20
 
@@ -178,7 +178,7 @@ class Overdone(NamedTuple):
     many: list  # learned from 1,000
 
 
-def overdone(seed=0):
+def overdone(seed=0) -> Overdone:
     """The numbers of the picture `over_optimisation`."""
     example, betas = running_example(bigram_of()), tuple(np.geomspace(10, 0.2, 60))
     return Overdone(*(over_optimised(example, seed, AlignmentScale(
@@ -213,7 +213,7 @@ class ByGroup(NamedTuple):
     strings: dict  # in the language of 31 strings
 
 
-def rests_by_group(seed=0):
+def rests_by_group(seed=0) -> ByGroup:
     """The numbers of the picture `groups`; nothing in them is random."""
     example, found = running_example(bigram_of()), every_string()
     climb = updates(found)["reinforce"]
@@ -268,7 +268,7 @@ class Draws(NamedTuple):
     top: dict  # name to the chance of the best reward
 
 
-def best_draws(seed=0):
+def best_draws(seed=0) -> Draws:
     """The numbers of the picture `best_of_n`; nothing in them is random."""
     example, ns = running_example(bigram_of()), np.unique(np.geomspace(1, 1024, 60).round())
     bare = easy_to_say(example.model.vocabulary, letter=0.0)

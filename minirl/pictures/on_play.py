@@ -32,7 +32,7 @@ class Pushed(NamedTuple):
     gradient: np.ndarray  # (A,)
 
 
-def pushed_logits(seed=0):
+def pushed_logits(seed=0) -> Pushed:
     """The numbers of the picture `backward`; nothing in them is random."""
     policy, G = np.array([0.4, 0.3, 0.2, 0.1]), np.array([-4.0, 1.0, 0.0, -1.0])
     return Pushed(policy, G, backward(np.log(policy), G))
@@ -72,7 +72,7 @@ class Clipped(NamedTuple):
     slopes: dict  # A to the slopes
 
 
-def clipped_terms(seed=0):
+def clipped_terms(seed=0) -> Clipped:
     """The numbers of the picture `clip`, from losses of one step; nothing in them is random.
 
     By (softmax.3) the gradient in the logit of the action is G (1 − π), and G is −ρ times the slope
@@ -123,7 +123,7 @@ class Collapsed(NamedTuple):
     tables: Advantages
 
 
-def collapsed_batch(seed=0):
+def collapsed_batch(seed=0) -> Collapsed:
     """The numbers of the picture `collapse`; nothing in them is random."""
     states, actions, advantages = np.array([
         (0, 1, 2), (1, 1, 3), (2, 0, -1), (1, 1, -2), (2, 1, 5), (0, 1, 1), (1, 1, 4), (2, 0, -3),
@@ -244,7 +244,7 @@ class Baselines(NamedTuple):
     rows: list
 
 
-def baseline_variances(seed=0):
+def baseline_variances(seed=0) -> Baselines:
     """The numbers of the picture `baselines`, exact: the credit is γᵗ R_t, of 32 episodes."""
     case = estimators.case_of(unroll(estimators.thin_ice(), estimators.STEPS), 32)
     rows = [Baseline(BASELINES[row.baseline], row.bias, row.variance)

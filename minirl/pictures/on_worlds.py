@@ -138,7 +138,7 @@ class TwoWorlds(NamedTuple):
     rewards: tuple         # E[R] of both
 
 
-def two_worlds(seed=0):
+def two_worlds(seed=0) -> TwoWorlds:
     """The numbers of the picture `two_worlds`; nothing in them is random.
 
     One function finds the optimum of either world.
@@ -290,7 +290,7 @@ class Curves(NamedTuple):
     careful: float     # J of the greedy policy that is best for those who explore
 
 
-def teleport_curves(seed=0):
+def teleport_curves(seed=0) -> Curves:
     """The numbers of the picture `learning_curves`."""
     grid, settings = teleports(), SETTINGS["teleports"]
     mdp = grid.mdp(gamma=settings.gamma)

@@ -117,6 +117,7 @@ reinforcement learning", arXiv:1602.01783, of which A2C is the synchronous form;
 reinforcement learning algorithms", for the entropy bonus.
 """
 
+from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -124,7 +125,7 @@ import numpy as np
 
 from minirl.kernel import checks, counts
 from minirl.play.optim import adam, remaining
-from minirl.play.training import environment_rewards, next_record, play, policy_step
+from minirl.play.training import Training, environment_rewards, next_record, play, policy_step
 from minirl.play.reinforce import reinforce_loss
 from minirl.play.returns import explained_variance, gae, move_values
 
@@ -132,7 +133,7 @@ from minirl.play.returns import explained_variance, gae, move_values
 def actor_critic(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200,
                  iterations=400, gae_lambda=0.95, value_lambda=1.0, normalize_advantage=False,
                  learning_rate=0.05, ent_coef=0.0, max_grad_norm=np.inf, value_rate=0.5,
-                 optimiser=adam()):
+                 optimiser=adam()) -> Iterator[Training]:
     """Train by (actor_critic.1), for ever: yields a `training.Training` record per iteration.
 
     The arguments are those of every trainer (`training`), and gae_lambda, value_lambda and
@@ -173,7 +174,8 @@ class Judgement(NamedTuple):
     explained_variance: float  # (returns.6) of the critic before the batch
 
 
-def judge(batch, values, *, gamma, gae_lambda, value_lambda, value_rate, normalize_advantage):
+def judge(batch, values, *, gamma, gae_lambda, value_lambda, value_rate,
+          normalize_advantage) -> Judgement:
     """What a critic says of a batch, and the critic after learning from it: a `Judgement`.
 
     Parameters

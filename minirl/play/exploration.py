@@ -128,7 +128,7 @@ from minirl.kernel.softmax import log_softmax
 HIDDEN = -np.inf  # the value of an action that is not available
 
 
-def epsilon_greedy(exploration_rate):
+def epsilon_greedy(exploration_rate) -> "Exploration":
     """The rule (exploration.1) with a rate in [0, 1], or a schedule: 0 is greedy, 1 is uniform.
 
     Examples
@@ -145,7 +145,7 @@ def epsilon_greedy(exploration_rate):
     return Exploration(rate)
 
 
-def boltzmann(temperature):
+def boltzmann(temperature) -> "Exploration":
     """The rule (exploration.2).  The temperature τ > 0, in units of reward, or a schedule.
 
     Examples

@@ -133,7 +133,7 @@ class Optimiser(NamedTuple):
     step: Callable
 
 
-def gradient_descent():
+def gradient_descent() -> Optimiser:
     """The optimiser (optim.1).  It keeps nothing: its state is an empty tuple.
 
     Examples
@@ -155,7 +155,7 @@ class AdamState(NamedTuple):
     count: int          # k
 
 
-def adam(*, beta1=0.9, beta2=0.999, eps=1e-8):
+def adam(*, beta1=0.9, beta2=0.999, eps=1e-8) -> Optimiser:
     """The optimiser (optim.2): ν₁ is beta1 and ν₂ is beta2, both in [0, 1); eps > 0.
 
     Examples
@@ -210,7 +210,7 @@ class Linear(NamedTuple):
         return self.start + (self.end - self.start) * min((1 - progress) / self.end_fraction, 1.0)
 
 
-def linear(start, end, end_fraction=1.0):
+def linear(start, end, end_fraction=1.0) -> Linear:
     """The schedule that goes from `start` to `end` in the first part of a run, and stays there.
 
     `end_fraction`, in (0, 1], says how large that part is.  As in Stable-Baselines3.

@@ -116,6 +116,7 @@ Read next: `ppo_kl`, which charges for the distance.
 Source: Schulman et al. 2017, "Proximal policy optimization algorithms", arXiv:1707.06347, eq. 7.
 """
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import numpy as np
@@ -123,10 +124,10 @@ import numpy as np
 from minirl.kernel import checks
 from minirl.play.actor_critic import judge
 from minirl.play.optim import adam, at, coefficient, linear, remaining
-from minirl.play.training import environment_rewards, next_record, play, policy_step
+from minirl.play.training import Training, environment_rewards, next_record, play, policy_step
 from minirl.kernel.softmax import LogPolicy, backward, log_softmax
-from minirl.play.surrogate import (approximate_kl, clip_fraction, collapse, mean_kl, minibatches,
-                                   ratios, steps_in)
+from minirl.play.surrogate import (Advantages, approximate_kl, clip_fraction, collapse, mean_kl,
+                                   minibatches, ratios, steps_in)
 
 # The default schedules: both fall in a straight line, the bonus to zero at half of the iterations.
 LEARNING_RATE, ENT_COEF = linear(0.06, 0.0001), linear(0.3, 0.0, 0.5)
@@ -167,7 +168,7 @@ def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
 def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, iterations=400,
         n_epochs=10, batch_size=None, clip_range=0.2, gae_lambda=0.95, normalize_advantage=True,
         learning_rate=LEARNING_RATE, ent_coef=ENT_COEF, max_grad_norm=np.inf, target_kl=np.inf,
-        value_rate=0.5, optimiser=adam(), observe=None, loss=ppo_loss):
+        value_rate=0.5, optimiser=adam(), observe=None, loss=ppo_loss) -> Iterator[Training]:
     """Train by (ppo.2), for ever: yields a `training.Training` record per iteration.
 
     The arguments are those of every trainer (`training`), and these:
@@ -243,7 +244,7 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
         yield record
 
 
-def epochs(batch, advantages, *, n_epochs, batch_size, counted=False):
+def epochs(batch, advantages, *, n_epochs, batch_size, counted=False) -> Iterable[Advantages]:
     """The batch for each epoch, or its minibatches, of whole episodes drawn anew: `Advantages`.
 
     The steps of the batch have been counted, and those of the minibatches are if `counted`.

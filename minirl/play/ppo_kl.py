@@ -91,6 +91,7 @@ Read next: `pairs`, with which learning from people begins.
 Source: Schulman et al. 2017, "Proximal policy optimization algorithms", arXiv:1707.06347, eq. 8.
 """
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -100,7 +101,7 @@ from minirl.play.actor_critic import judge
 from minirl.play.optim import adam, remaining
 from minirl.play.ppo import ENT_COEF, LEARNING_RATE, epochs
 from minirl.play.surrogate import approximate_kl, mean_kl, ratios, steps_in
-from minirl.play.training import environment_rewards, next_record, play, policy_step
+from minirl.play.training import Training, environment_rewards, next_record, play, policy_step
 from minirl.kernel.softmax import LogPolicy, backward, kl, log_softmax, product
 
 
@@ -133,7 +134,7 @@ def ppo_kl_loss(logits, old_logits, batch, *, kl_coef):
 def ppo_kl(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, iterations=400,
            n_epochs=10, batch_size=None, target_kl=0.01, gae_lambda=0.95, normalize_advantage=True,
            learning_rate=LEARNING_RATE, ent_coef=ENT_COEF, max_grad_norm=np.inf, value_rate=0.5,
-           optimiser=adam()):
+           optimiser=adam()) -> Iterator[Training]:
     """Train by (ppo_kl.1), for ever: yields a `training.Training` record per iteration.
 
     Parameters

@@ -119,6 +119,7 @@ Source: Sutton 1988, "Learning to predict by the methods of temporal differences
 2nd edition, chapters 6.1 to 6.3, examples 6.2, 6.3 and 6.4 (where the states are called A and B).
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -133,7 +134,8 @@ from minirl.play.returns import reward_to_go
 from minirl.kernel.sampling import generators
 
 
-def td_prediction(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=1000, truth=None):
+def td_prediction(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=1000,
+                  truth=None) -> Iterator["Prediction"]:
     """Learn V by TD(0), (prediction.3), for ever: yields a `Prediction` record per episode.
 
     Playing an episode first and learning from it afterwards, in the order of time, is the same as
@@ -181,7 +183,8 @@ def td_prediction(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=
     yield from _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth)
 
 
-def monte_carlo(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=1000, truth=None):
+def monte_carlo(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=1000,
+                truth=None) -> Iterator["Prediction"]:
     """Learn V by Monte Carlo, (prediction.2), like `td_prediction`.  Every visit to a state counts.
 
     Examples
@@ -214,7 +217,7 @@ class Prediction(NamedTuple):
     metrics: dict        # of the last iteration
 
 
-def predictors(mdp, *, rng, initial_value=0.0):
+def predictors(mdp, *, rng, initial_value=0.0) -> Prediction:
     """R runs that have seen nothing yet: the record from which both learners start.
 
     `rng` is a seed or a Generator, or a sequence of them, one per run; learning continues from a

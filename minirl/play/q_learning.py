@@ -121,6 +121,7 @@ Mansour 2003, "Learning rates for Q-learning", on (q_learning.6).
 """
 
 from bisect import bisect
+from collections.abc import Iterator
 from itertools import repeat
 from typing import NamedTuple
 
@@ -142,7 +143,8 @@ TAKE_TURNS_DRAWING = 3  # the same where actions are drawn, like Boltzmann's
 
 
 def q_learning(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
-               horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
+               horizon=200, steps_per_iteration=1000, iterations=400,
+               truth=None) -> Iterator["ValueLearning"]:
     """Q-learning, (q_learning.4), for ever: yields a `ValueLearning` record per iteration.
 
     Parameters
@@ -264,7 +266,7 @@ class ValueLearning(NamedTuple):
         return self.tables.mean(axis=0)
 
 
-def learners(world, *, rng, initial_value=0.0, tables=1):
+def learners(world, *, rng, initial_value=0.0, tables=1) -> ValueLearning:
     """R learners that have learned nothing yet: the record from which this chapter starts.
 
     Parameters
@@ -303,7 +305,8 @@ def learners(world, *, rng, initial_value=0.0, tables=1):
 
 
 def sarsa(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
-          horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
+          horizon=200, steps_per_iteration=1000, iterations=400,
+          truth=None) -> Iterator[ValueLearning]:
     """SARSA, (q_learning.2), like `q_learning`.
 
     The next action is decided before the table is updated, and then taken, unless the episode ends
@@ -324,7 +327,8 @@ def sarsa(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_gr
 
 
 def expected_sarsa(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
-                   horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
+                   horizon=200, steps_per_iteration=1000, iterations=400,
+                   truth=None) -> Iterator[ValueLearning]:
     """Expected SARSA, (q_learning.3), like `q_learning`.
 
     Examples
@@ -370,7 +374,7 @@ def expected_sarsa(world, record, *, learning_rate=1.0, decay=0.6, exploration=e
 
 def double_q_learning(world, record, *, learning_rate=1.0, decay=0.6,
                       exploration=epsilon_greedy(0.5), horizon=200, steps_per_iteration=1000,
-                      iterations=400, truth=None):
+                      iterations=400, truth=None) -> Iterator[ValueLearning]:
     """Double Q-learning, (q_learning.5), like `q_learning`; its record starts with `tables=2`.
 
     Examples

@@ -120,13 +120,15 @@ reinforcement learning"; Sutton and Barto, 2nd edition, §13.3-13.4; Nota and Th
 policy gradient a gradient?", arXiv:1906.07073.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from minirl.kernel import checks, counts
 from minirl.play.optim import adam, remaining
 from minirl.play.returns import explained_variance, move_values, reward_to_go, whole_return
 from minirl.kernel.softmax import backward, log_softmax, product
-from minirl.play.training import environment_rewards, next_record, play, policy_step
+from minirl.play.training import Training, environment_rewards, next_record, play, policy_step
 
 
 def reinforce_loss(logits, weights, *, episodes):
@@ -183,7 +185,7 @@ def value_baseline(credits, ended, scale, batch, record):
 def reinforce(mdp, record, *, rewards=environment_rewards, credit=reward_to_go,
               baseline=value_baseline, keep_discount=False, episodes=512, horizon=200,
               iterations=400, learning_rate=0.05, ent_coef=0.0, max_grad_norm=np.inf,
-              value_rate=0.5, optimiser=adam()):
+              value_rate=0.5, optimiser=adam()) -> Iterator[Training]:
     """Train by (reinforce.3), for ever: yields a `Training` record per iteration.
 
     The arguments are those of every trainer (`training`), and credit, baseline and keep_discount

@@ -114,6 +114,7 @@ first order; J. Schulman 2020, "Approximating KL divergence", joschu.net/blog/kl
 (surrogate.3).
 """
 
+from collections.abc import Iterator
 from math import prod
 from typing import NamedTuple
 
@@ -155,7 +156,7 @@ class Advantages(NamedTuple):
         return None if self.counts is None else self.visits / self.number
 
 
-def collapse(steps, advantages, weights=None, *, counted=False):
+def collapse(steps, advantages, weights=None, *, counted=False) -> Advantages:
     """The `Advantages` of N steps: `counts.Steps`, and advantages (N,).
 
     `weights` (N,) ≥ 0 say how much each step counts in all three tables; by default one.  The
@@ -265,7 +266,7 @@ def step_ratios(logits, old_logits, steps):
     return ratios(logp, old_logp).ravel()[steps.index]
 
 
-def minibatches(steps, advantages, epochs, *, counted=False):
+def minibatches(steps, advantages, epochs, *, counted=False) -> Iterator[Advantages]:
     """`collapse` for parts of a batch, epoch after epoch: yields the `Advantages` of each part.
 
     For each epoch `epochs` holds the part of each of the B episodes: (B,) int, from 0 upwards, and

@@ -103,8 +103,9 @@ Trainers add their own.
 Read next: `prediction`, where only V is learned.
 """
 
+from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -114,6 +115,8 @@ from minirl.kernel.playing import Rollout, rollout, start_states
 from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import entropy, entropy_loss, log_softmax
 from minirl.play.optim import clip_norm, coefficient
+
+_Record = TypeVar("_Record")  # `after` gives what its trainer yields
 
 
 class Training(NamedTuple):
@@ -162,7 +165,7 @@ class Batch(NamedTuple):
         return self.counts.sum(axis=1)
 
 
-def start(logits, *, rng, kl_coef=1.0):
+def start(logits, *, rng, kl_coef=1.0) -> Training:
     """The record from which training starts: a policy table (S, A), a seed, and values of zero.
 
     In place of the table may stand a `TabularMDP`, and then all actions that a state has are
@@ -189,7 +192,7 @@ def start(logits, *, rng, kl_coef=1.0):
                     generator(rng).bit_generator.state, kl_coef, {})
 
 
-def after(trainer, n):
+def after(trainer: Iterator[_Record], n) -> _Record:
     """The record that a trainer yields after `n` more iterations.
 
     Examples
@@ -205,7 +208,7 @@ def environment_rewards(rollout, logp):
     return rollout.rewards
 
 
-def play(mdp, record, *, rewards, episodes, horizon, num_generations=1, observe=None):
+def play(mdp, record, *, rewards, episodes, horizon, num_generations=1, observe=None) -> Batch:
     """The `Batch` with which an iteration begins, played with the policy of `record`.
 
     The episodes come in groups of `num_generations` neighbours that begin in one start state.
@@ -317,7 +320,7 @@ def _without_masked(played, earned, scored):
     return played.select(scored), np.ma.getdata(earned)[played.spread(scored)]
 
 
-def next_record(record, batch, metrics):
+def next_record(record, batch, metrics) -> Training:
     """`record`, which has learned from a batch, at the end of the iteration; with these metrics.
 
     Examples
