@@ -106,7 +106,7 @@ fuzz: .venv/installed
 .venv/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	    --editable ".[test,plot,gym,book,lint,coverage]"
+	    --editable ".[test,plot,gym,book,lint,coverage,package]"
 	touch $@
 
 .venv-without-extras/installed: setup.cfg pyproject.toml

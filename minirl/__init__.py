@@ -46,7 +46,7 @@ draw) and `toy_lm` (to read); `minirl` itself knows neither grids nor text.
 
 import importlib
 
-__version__ = "0.2.0"
+__version__ = "2.0.0"
 
 
 def __getattr__(name):

@@ -369,6 +369,8 @@ def test_a_broken_book_fails_a_test_and_is_whole_again(command, desk):
 
 
 def test_without_tests_nothing_can_be_broken(command, desk, monkeypatch):
+    """Beside the tests of another package, which some install as `tests`"""
+    (desk / "tests").mkdir()
     monkeypatch.setattr("minirl.exercises.breaking.ROOT", desk)
     status, _, err = command("--break", "backward.sum_over_all")
     assert status == 2 and "not installed" in err
