@@ -38,6 +38,39 @@ def desk(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.fixture(scope="module")
+def grader():
+    """The process of `grader.py`."""
+    with subprocess.Popen([sys.executable, str(ROOT / "tests" / "grader.py")],
+                          env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1",
+                                            "PYTHONDONTWRITEBYTECODE": "1"},
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture
+def forks(grader, monkeypatch):
+    """Attempts are forks of one process that has loaded the book, where a system has forks."""
+    if not hasattr(os, "fork"):
+        return
+
+    class Fork:
+        def __init__(self, command, **_):
+            grader.stdin.write(json.dumps([os.getcwd(), command[3:]]) + "\n")
+            grader.stdin.flush()
+
+        def wait(self, timeout=None):
+            self.returncode = int(grader.stdout.readline())
+            self.wait = lambda: self.returncode
+
+        def kill(self):
+            """It has ended."""
+
+    monkeypatch.setattr("minirl.exercises.attempt.subprocess", SimpleNamespace(
+        Popen=Fork, DEVNULL=subprocess.DEVNULL, TimeoutExpired=subprocess.TimeoutExpired))
+
+
 def save(desk, body, name="backward"):
     path = desk / f"{name}_exercise.py"
     path.write_text(body, encoding="utf-8")
@@ -47,7 +80,7 @@ def save(desk, body, name="backward"):
 # From a new file to a solved exercise.
 
 
-def test_the_way_of_a_reader(command, desk):
+def test_the_way_of_a_reader(command, desk, forks):
     status, out, _ = command()
     assert status == 0 and f"0 of {len(EXERCISES)} solved" in out and "[ ] backward" in out
     status, out, _ = command("backward")
@@ -148,7 +181,7 @@ def test_the_solution_is_the_body_of_the_book(command, desk):
     (b"# \xff\n" + RIGHT.encode(), "not UTF-8"), (RIGHT.encode() + b"#\xff", "not UTF-8"),
     ("", "there is no function backward"),
     (b"\0", "no Python")])
-def test_a_file_that_does_not_work_is_told_so_in_a_sentence(desk, body, said):
+def test_a_file_that_does_not_work_is_told_so_in_a_sentence(desk, forks, body, said):
     path = desk / "backward_exercise.py"
     path.write_bytes(body if isinstance(body, bytes) else body.encode())
     verdict = verdict_on("backward", path)
@@ -188,7 +221,7 @@ def test_what_a_file_prints_is_shown_after_its_verdict(command, desk, monkeypatc
         "  " + 16 * "long " + "long …", "  2", "  3", "  4", "  5", "  …", ""]
 
 
-def test_what_a_file_prints_is_kept_in_short_and_lists_are_arrays(desk):
+def test_what_a_file_prints_is_kept_in_short_and_lists_are_arrays(desk, forks):
     path = save(desk, RIGHT.replace("    return", "    while len(said) < 10**5:\n"
                                     "        said.append(0); print('here', logp[0, 0])\n"
                                     "    return").replace("(axis=1, keepdims=True)",
@@ -200,7 +233,7 @@ def test_what_a_file_prints_is_kept_in_short_and_lists_are_arrays(desk):
     assert len(verdict["printed"]) <= 1000
 
 
-def test_a_file_may_import_its_neighbour(desk):
+def test_a_file_may_import_its_neighbour(desk, forks):
     save(desk, RIGHT, "mine")
     path = save(desk, "from mine_exercise import backward")
     assert verdict_on("backward", path)["right"]
@@ -283,7 +316,7 @@ def test_news_are_added_and_the_rest_stays(desk):
                                                     "shown": False}
 
 
-def test_a_folder_that_is_read_only_still_gets_its_verdict(command, desk, monkeypatch):
+def test_a_folder_that_is_read_only_still_gets_its_verdict(command, desk, forks, monkeypatch):
     save(desk, RIGHT)
 
     def refuse(*_):
@@ -399,7 +432,7 @@ def test_the_record_is_one_json_beside_the_exercises(command, desk):
     assert [path.name for path in desk.iterdir()] == [FILE]
 
 
-def test_the_page_shows_what_is_printed(command, desk):
+def test_the_page_shows_what_is_printed(command, desk, forks):
     """Of σ(m) in the place of σ(−m) in the exercise `dpo`."""
     page = (ROOT / "docs" / "exercises.md").read_text(encoding="utf-8")
     shown, = re.findall(r"^\$ minirl exercise dpo --check\n(.*?)^```", page, flags=re.S | re.M)
