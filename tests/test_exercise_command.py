@@ -44,9 +44,9 @@ def grader():
     with subprocess.Popen([sys.executable, str(ROOT / "tests" / "grader.py")],
                           env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1",
                                             "PYTHONDONTWRITEBYTECODE": "1"},
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as process:
-        yield process
-        process.stdin.close()
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        yield server
+        server.stdin.close()
 
 
 @pytest.fixture

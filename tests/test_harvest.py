@@ -5,6 +5,7 @@ from functools import cache
 from itertools import combinations, islice
 import re
 
+import defaults
 import numpy as np
 import pytest
 from refusals import same
@@ -18,7 +19,7 @@ from minirl.beyond.harvest import (Harvest, begin, buckets, chance_to_meet, cont
 from minirl.kernel.gradcheck import check
 from minirl.kernel.softmax import log_sigmoid
 from minirl.lab.collecting import (BENCHMARK, ORDER, STARTS, WEIGHT, collected_text,
-                                   measure_harvest, names_to_search, rounds_of, worth_of_lines)
+                                   names_to_search, rounds_of, worth_of_lines)
 from minirl.people.fitting import attracted
 from minirl.people.reward_model import logistic_loss
 from toy_lm.contexts import look_up, tree
@@ -484,9 +485,8 @@ def test_what_was_harvested_is_worth_nearly_as_much_as_all_that_is_right():
     assert ((mean[1] - mean[0] > 0.1) & (mean[1] - mean[0] < 0.21)).all()
 
 
-@cache
 def job():
-    return measure_harvest(0, lambda line: None)
+    return defaults.harvest()[0]
 
 
 def test_the_job_counts_what_is_right_and_wrong_and_trains_on_equal_sizes():

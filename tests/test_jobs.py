@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 
+import defaults
 import pytest
 from test_console import colourful, terminal
 from test_house import EXTRAS
@@ -44,6 +45,8 @@ SCALES = {"demo": DemoScale(1, 1, 1, 1, 1),
           "search": SearchScale((2, 3), (1, 2, 4), (4, 8), 2, 64),
           "network": NetworkScale(2, 1, 1, (1, 2, 3), (0, 2), (0, 1), 50)}
 EVERY = {job.name: job for job in JOBS}
+DEFAULTS = {"objectives": lambda: (test_objectives.job()[0], []), "scaling": defaults.scaling,
+            "contrastive": defaults.contrasts, "harvest": defaults.harvest}
 SMALL = {name: job._replace(run=partial(job.run, scale=SCALES[name])) if name in SCALES else job
          for name, job in EVERY.items()}
 
@@ -51,8 +54,8 @@ SMALL = {name: job._replace(run=partial(job.run, scale=SCALES[name])) if name in
 @cache
 def found(name):
     """What a small run of a job finds, and the lines of its progress."""
-    if name == "objectives":  # which takes a few seconds
-        return test_objectives.job()[0], []
+    if name in DEFAULTS:  # which takes a few seconds
+        return DEFAULTS[name]()
     arguments, lines = _parser(JOBS).parse_args([name, *ARGUMENTS[name]]), []
     return SMALL[name].run(arguments, lines.append), lines
 

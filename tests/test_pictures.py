@@ -4,11 +4,14 @@ import re
 import struct
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 from itertools import combinations
 
+import defaults
 import numpy as np
 import pytest
+import test_objectives
 from test_house import ROOT
 
 pytest.importorskip("matplotlib")
@@ -35,14 +38,35 @@ from minirl.play.surrogate import collapse
 from toy_lm.ngram import sample
 
 NAMES = [picture.name for picture in PICTURES]
-NUMBERS = {}  # what a picture draws, computed once
+
+# What whole jobs find with their defaults, which other tests look at too.
+JOBS = {"frontier": lambda: test_objectives.job()[0], "contrast": lambda: defaults.contrasts()[0],
+        "scaling": lambda: defaults.scaling()[0], "harvest": lambda: defaults.harvest()[0]}
+
+# What is trained for a picture alone.
+TRAINED = {"learning_curves", "over_optimisation", "groups", "attempts", "beams", "trees", "memory"}
 
 
+def pictures(names):
+    """A parameter for each of some pictures, slow where it is trained for."""
+    return pytest.mark.parametrize("name", [
+        pytest.param(name, marks=pytest.mark.slow) if name in TRAINED else name for name in names])
+
+
+def picture_called(name):
+    return PICTURES[NAMES.index(name)]
+
+
+@cache
 def numbers_of(name):
     """The numbers of a picture, from seed 0."""
-    if name not in NUMBERS:
-        NUMBERS[name] = next(p for p in PICTURES if p.name == name).data(0)
-    return NUMBERS[name]
+    return JOBS[name]() if name in JOBS else picture_called(name).data(0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", JOBS)
+def test_a_picture_of_a_job_draws_what_the_job_finds(name):
+    assert str(picture_called(name).data(0)) == str(numbers_of(name))
 
 
 def words_of(figure):
@@ -75,22 +99,26 @@ def test_a_picture_says_a_finding_and_belongs_to_a_chapter(picture):
         assert f"({picture.tag})" in path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("picture", PICTURES, ids=NAMES)
-def test_a_file_is_small_and_always_the_same(picture):
+@cache
+def words_on(name):
+    return words_of(style.titled(picture_called(name), numbers_of(name)))
+
+
+@pictures(NAMES)
+def test_a_file_is_small_and_always_the_same(name):
     """At most 900 dots wide and 60 kB, without a date, and nothing is drawn over an edge."""
-    figure = style.titled(picture, numbers_of(picture.name))
-    found = style.png(figure)
+    found, again = (style.png(style.titled(picture_called(name), numbers_of(name)))
+                    for _ in range(2))
     width, height = struct.unpack(">II", found[16:24])
     assert width <= 900 and height <= 900 and len(found) <= 60_000
-    assert found == style.png(style.titled(picture, numbers_of(picture.name)))
-    for words, box in words_of(figure):
+    assert found == again
+    for words, box in words_on(name):
         assert box.x0 >= -1 and box.x1 <= width + 1 and box.y0 >= -1 and box.y1 <= height + 1, words
 
 
-@pytest.mark.parametrize("picture", PICTURES, ids=NAMES)
-def test_no_words_of_a_picture_lie_over_others(picture):
-    words = words_of(style.titled(picture, numbers_of(picture.name)))
-    for (one, box), (other, another) in combinations(words, 2):
+@pictures(NAMES)
+def test_no_words_of_a_picture_lie_over_others(name):
+    for (one, box), (other, another) in combinations(words_on(name), 2):
         assert not box.shrunk(0.96, 0.7).overlaps(another.shrunk(0.96, 0.7)), (one, other)
 
 
@@ -149,7 +177,7 @@ def test_the_command_lists_and_draws(tmp_path, capsys):
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == NAMES
     assert main(["figures", "clip", "--plot", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'clip.png'}\n"
-    clip = next(picture for picture in PICTURES if picture.name == "clip")
+    clip = picture_called("clip")
     assert (tmp_path / "clip.png").read_bytes() == style.png(style.titled(clip, clip.data(0)))
 
 
@@ -212,6 +240,7 @@ def test_policy_iteration_stops_after_six_rounds():
     assert not best_actions(lake, best)[found[0].policy == 1].all()
 
 
+@pytest.mark.slow
 def test_two_learners_find_the_optimum_of_the_teleports_and_two_the_cautious_policy():
     found = numbers_of("learning_curves")
     assert found.careful < found.optimum - 1
@@ -355,6 +384,7 @@ def test_k1_pulls_nowhere_k2_down_the_kl_and_k3_down_the_other():
         assert (np.diff(distances) < 1e-15).all() and distances[-1] < 1e-3 < distances[0]
 
 
+@pytest.mark.slow
 def test_the_truth_peaks_and_the_learned_reward_goes_on():
     found = numbers_of("over_optimisation")
     for path in found:
@@ -367,6 +397,7 @@ def test_the_truth_peaks_and_the_learned_reward_goes_on():
     assert (np.diff([point.gold for point in found.many if point.kl < 9]) > 0).all()
 
 
+@pytest.mark.slow
 def test_only_with_k3_in_the_loss_does_the_size_of_a_group_matter():
     """The table of `grpo`, (grpo.2); and at the optimum all strings earn the same."""
     found = numbers_of("groups")
@@ -410,6 +441,7 @@ def test_no_batch_shows_more_than_log_k_or_than_there_is():
     assert shares == sorted(shares) and shares[-1] == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_trained_table_wins_with_few_attempts_and_the_reference_with_many():
     """(inference.1); a table of its own for each prompt loses nowhere."""
     found = {row.policy: row for row in numbers_of("attempts").answers}
@@ -422,6 +454,7 @@ def test_a_trained_table_wins_with_few_attempts_and_the_reference_with_many():
     assert (passes["own tables"] >= reference - 1e-9).all()
 
 
+@pytest.mark.slow
 def test_a_wider_beam_finds_likelier_and_shorter_words():
     for one in numbers_of("beams").strings:
         short, letters = ([getattr(beam, name) for beam in one.beams]
@@ -439,6 +472,7 @@ def test_checked_steps_buy_more_than_words_and_long_skills_grow_by_more():
     assert all(row.chances[-1] > 2 * row.power for row in found.emergence)
 
 
+@pytest.mark.slow
 def test_a_tree_search_is_as_good_as_its_prior_and_uct_can_be_misled():
     """In percent of V*; the chain asks for four times as many simulations a state, or more."""
     found = numbers_of("trees")
@@ -475,6 +509,7 @@ def test_few_negatives_collect_too_much_and_a_strict_narrow_loop_stops_early():
     assert strict[-1].recall - strict[-2].recall < 0.01 and strict[-1].precision > 0.95
 
 
+@pytest.mark.slow
 def test_a_longer_memory_hurts_flat_n_grams_and_hardly_a_network():
     found = numbers_of("memory").memories
     flat, tree, network = ([getattr(row, name) for row in found]

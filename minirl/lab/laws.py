@@ -74,11 +74,8 @@ def measure_laws(items=None, *, seed=0, corpus=None) -> Laws:
     used = steps <= steps[-1] / 4 + 1
     if law is not None and len(parts) > 5 and (early := _law_of(steps[used], losses[used])):
         few, foretold = parts[used.sum() - 1].steps, float(predicted(early, steps[-1]))
-    sizes, measured = noisy_points(seed)
-    ratios = [_tokens_per_param(law, SPENT) for law in (
-        BESIROGLU, fit_law(sizes, measured).x, stopped_early(sizes, measured))]
-    return Laws([implied(name, law) for name, law in PUBLISHED.items()], ratios, corpus, parts, law,
-                worst, few, foretold)
+    return Laws([implied(name, law) for name, law in PUBLISHED.items()], fitted_ratios(seed),
+                corpus, parts, law, worst, few, foretold)
 
 
 def _law_of(steps, losses):
@@ -87,6 +84,13 @@ def _law_of(steps, losses):
         return fit_law(steps[:, None], losses).x
     except ValueError:
         return None
+
+
+def fitted_ratios(seed) -> list:
+    """Tokens per param of the truth, of a fit to noisy points and of one that stops early."""
+    sizes, measured = noisy_points(seed)
+    return [_tokens_per_param(law, SPENT) for law in (
+        BESIROGLU, fit_law(sizes, measured).x, stopped_early(sizes, measured))]
 
 
 def implied(name, law) -> Implied:
