@@ -4,7 +4,7 @@
 
 Two pictures answer.  A *heat map* shows the values of all cells as colours, and a policy as arrows.
 A *learning curve* shows J of the policies that a trainer went through.  Both need the library
-matplotlib, which comes with `pip install 'minirl[plot]'`.  Without it the import fails with a
+matplotlib, which comes with `pip install 'minirl-book[plot]'`.  Without it the import fails with a
 sentence that says so.  A function returns a `matplotlib.figure.Figure`, which one saves or shows.
 
 **A heat map in numbers.**  A corridor has a start, a free cell and a goal that pays 1.  At γ = 0.9
@@ -86,7 +86,7 @@ try:
     from matplotlib.figure import Figure
     from matplotlib.patches import Circle, Rectangle
 except ImportError:
-    raise ImportError("pictures need matplotlib: pip install 'minirl[plot]'") from None
+    raise ImportError("pictures need matplotlib: pip install 'minirl-book[plot]'") from None
 finally:
     os.environ.update({"MPLBACKEND": _BACKEND} if _BACKEND else {})
 if _FIRST and _BACKEND:

@@ -4,7 +4,8 @@
 
 Gymnasium is a library of environments (`environment`), and many programs learn from whatever speaks
 its language.  This module makes an environment of each of our worlds.  It needs Gymnasium, which
-comes with `pip install 'minirl[gym]'`.  Without it the import fails with a sentence that says so.
+comes with `pip install 'minirl-book[gym]'`.  Without it the import fails with a sentence that says
+so.
 
     reset()        ──> (state, info)                              begins an episode
     step(action)   ──> (state, reward, terminated, truncated, info)
@@ -84,7 +85,8 @@ try:
     import gymnasium
     from gymnasium.envs.toy_text.frozen_lake import generate_random_map
 except ImportError:
-    raise ImportError("gridworld.gymnasium needs Gymnasium: pip install 'minirl[gym]'") from None
+    raise ImportError(
+        "gridworld.gymnasium needs Gymnasium: pip install 'minirl-book[gym]'") from None
 
 LAKES = {"4x4": maps.LAKE_4X4, "8x8": maps.LAKE_8X8}
 

@@ -194,5 +194,5 @@ def test_without_matplotlib_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "gridworld.figures", raising=False)
     with pytest.raises(ImportError) as found:
         importlib.import_module("gridworld.figures")
-    assert str(found.value) == "pictures need matplotlib: pip install 'minirl[plot]'"
+    assert str(found.value) == "pictures need matplotlib: pip install 'minirl-book[plot]'"
     assert found.value.__suppress_context__

@@ -229,7 +229,7 @@ def hide_matplotlib(monkeypatch):
 def test_pictures_that_cannot_be_drawn_are_refused(command, monkeypatch):
     hide_matplotlib(monkeypatch)
     assert command("figures") == (2, "", "minirl: pictures cannot be drawn: pictures need "
-                                         "matplotlib: pip install 'minirl[plot]'\n")
+                                         "matplotlib: pip install 'minirl-book[plot]'\n")
 
 
 def test_a_plot_that_cannot_be_drawn_is_refused_before_the_work(command, name, monkeypatch,
@@ -238,7 +238,7 @@ def test_a_plot_that_cannot_be_drawn_is_refused_before_the_work(command, name, m
     path = tmp_path / "file"
     path.write_text("")
     for hidden, message in (False, f"cannot make the folder {path}: File exists"), (
-            True, "--plot cannot draw: pictures need matplotlib: pip install 'minirl[plot]'"):
+            True, "--plot cannot draw: pictures need matplotlib: pip install 'minirl-book[plot]'"):
         if hidden:
             hide_matplotlib(monkeypatch)
         elif find_spec("matplotlib") is None:

@@ -130,5 +130,5 @@ def test_without_gymnasium_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "gridworld.gymnasium", raising=False)
     with pytest.raises(ImportError) as found:
         importlib.import_module("gridworld.gymnasium")
-    assert str(found.value) == "gridworld.gymnasium needs Gymnasium: pip install 'minirl[gym]'"
+    assert str(found.value) == "gridworld.gymnasium needs Gymnasium: pip install 'minirl-book[gym]'"
     assert found.value.__suppress_context__

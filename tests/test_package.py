@@ -89,6 +89,16 @@ def test_all_that_the_repository_keeps_is_in_the_source_distribution():
     assert {*sum(named, []), *PACKAGES} == kept
 
 
+def test_whoever_is_told_to_install_something_is_told_our_name():
+    """And not that of a package which belongs to somebody else; a name in brackets is an extra."""
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"),
+             *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
+    told = re.findall(r"pip install '?\"?([\w-]+)(?:\[(\w+)\])?(?=['\"])",
+                      "".join(path.read_text(encoding="utf-8") for path in pages))
+    extras = SETUP["options.extras_require"].keys()
+    assert len(told) > 4 and all(name == NAME and extra in {*extras, ""} for name, extra in told)
+
+
 def test_the_page_of_the_index_has_its_name_and_no_link_that_leads_nowhere():
     """On the index there is no repository beside the page."""
     page = read(SETUP["metadata"]["long_description"].removeprefix("file: "))
