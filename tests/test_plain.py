@@ -267,7 +267,9 @@ def test_the_lake_and_the_cliff_of_the_plain_files_are_those_of_the_maps():
     for s, a, k in np.ndindex(lake.next_state.shape):
         if "SFFFFHFHFFFHHFFG"[s] in "SF":
             expected = lake.next_state[s, a, k], lake.reward[s, a, k], lake.terminated[s, a, k]
-            assert plain_ppo.lake(s, a, Given((k + 0.5) / 3)) == expected
+            for name in "episode", "reinforce", "actor_critic", "ppo":
+                step = importlib.import_module(f"minirl.plain.{name}").lake
+                assert step(s, a, Given((k + 0.5) / 3)) == expected
             assert law[s][a][k] == (pytest.approx(lake.prob[s, a, k]), *expected)
     cliff = cliff_walk().mdp(gamma=1.0)
     for s, a in np.ndindex(37, 4):  # the rest are the cliff and the goal

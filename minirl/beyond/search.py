@@ -120,7 +120,6 @@ arXiv:1908.10090: a translator's likeliest sentence is often the empty one; Wu e
 arXiv:1609.08144, for a penalty on length.
 """
 
-from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -165,14 +164,15 @@ def viterbi(mdp, logits) -> Endings:
     """
     logp, following, ends = _steps(mdp, logits)
     values, actions = np.full(len(logp), -np.inf), np.full(len(logp), -1)
-    for rounds in count():
+    rounds = 0
+    while True:
         Q = logp + np.where(ends, 0, values[following])
         better = Q.max(axis=1) > values
         if not better.any():
-            break
+            return Endings(values, actions, rounds)
         values = np.where(better, Q.max(axis=1), values)
         actions = np.where(better, Q.argmax(axis=1), actions)
-    return Endings(values, actions, rounds)
+        rounds += 1
 
 
 def follow(mdp, endings, state) -> Answer:
