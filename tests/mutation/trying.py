@@ -1,0 +1,285 @@
+"""One mutant after another: which tests may kill it, and whether one does.
+
+All tests are collected once.  A mutant inside a function is tried in a fork, where the code of the
+function is exchanged for all who imported it, as `minirl.exercises.exercise.mistaken` does it.  What
+runs at the import of a module, a constant or a default, is tried in a fresh interpreter, into which
+`hook/sitecustomize.py` brings the mutated module.  The same hook brings it into every process that
+a test starts.  What survives in a fork is tried in a fresh interpreter too: a test may have
+computed with the right code while it was collected, or a cache may remember it.
+"""
+
+import ast
+import contextlib
+import functools
+import gc
+import json
+import marshal
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import types
+from pathlib import Path
+
+import pytest
+
+from mutation.operators import PACKAGES, ROOT, apply
+
+HOOK = Path(__file__).parent / "hook"
+AGAIN = 10        # seconds of tests, as recorded, that a fresh interpreter runs for a survivor
+MEMORY = 6 << 30  # bytes that a mutant may ask for
+
+
+class Campaign:
+    """A plugin of pytest that tries mutants in place of the tests' own run."""
+
+    def __init__(self, pairs, tests, budget, workers, say):
+        self.pairs, self.tests, self.budget, self.workers = pairs, tests, budget, workers
+        self.say, self.results, self.users = say, [], _users()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items):
+        items[:] = [item for item in items if item.nodeid in self.tests]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session):
+        self.items = {item.nodeid: item for item in session.items}
+        self.functions = {}
+        for thing in gc.get_objects():
+            if isinstance(thing, types.FunctionType):
+                self.functions.setdefault(_key(thing.__code__), []).append(thing)
+        self.caches = [thing for thing in gc.get_objects()
+                       if isinstance(thing, functools._lru_cache_wrapper)]
+        gc.collect()
+        gc.freeze()
+        running, waiting = {}, list(enumerate(self.pairs))[::-1]
+        while running or waiting:
+            while waiting and len(running) < self.workers:
+                place, pair = waiting.pop()
+                running |= self.begin(place, *pair)
+            self.collect(*os.wait(), running)
+        self.results.sort(key=lambda result: result.pop("place"))
+        self.control()
+        return True
+
+    def begin(self, place, tree, mutant):
+        """Start the trial of a mutant: {its process: what is known about it}."""
+        chosen = self.covering(mutant)
+        folder = Path(tempfile.mkdtemp(prefix="mutant"))
+        process = os.fork()
+        if not process:
+            try:
+                os.setpgid(0, 0)
+                _quiet(folder)
+                verdict = _Trial(self, mutant, tree, folder).verdict(chosen)
+                (folder / "verdict").write_text(json.dumps(verdict))
+            finally:
+                os._exit(0)
+        return {process: (place, mutant, chosen, folder, time.monotonic())}
+
+    def collect(self, process, status, running):
+        """Note what a trial has found."""
+        place, mutant, chosen, folder, began = running.pop(process)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process, signal.SIGKILL)
+        verdict = folder / "verdict"
+        if verdict.exists():
+            status, killer = json.loads(verdict.read_text())
+        elif os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
+            status, killer = "timed out", (folder / "running").read_text()
+        elif os.WIFSIGNALED(status):
+            status, killer = "killed", f"signal {os.WTERMSIG(status)}"
+        else:
+            status, killer = "error", (folder / "output").read_text()[-2000:]
+        shutil.rmtree(folder, ignore_errors=True)
+        self.results.append(dict(
+            place=place, name=mutant.name, module=mutant.module, loss=mutant.loss,
+            status=status, killer=killer, tests=len(chosen), lines=mutant.lines,
+            seconds=round(time.monotonic() - began, 2)))
+        self.say(f"{len(self.results):5} {status:9} {self.results[-1]['seconds']:6.1f} s  "
+                 f"{mutant.name}")
+
+    def covering(self, mutant):
+        """Tests that run the lines of a mutant, those first that may kill it soonest."""
+        file = mutant.module.replace(".", "/") + ".py"
+        own = (f"tests/test_{Path(file).stem}.py", file)
+        places = ([(file, *mutant.lines)] if mutant.zone != "module" else
+                  [place for name in mutant.names for place in self.users.get(name, ())])
+        wanted = {}
+        for other, first, last in places:
+            wanted.setdefault(other, set()).update(range(first, last + 1))
+        found, times = [], {}
+        for nodeid in self.items:
+            seconds, by_file = self.tests[nodeid]
+            if any(not lines.isdisjoint(by_file.get(other, ()))
+                   for other, lines in wanted.items()):
+                function = nodeid.split("[")[0]
+                found.append((nodeid, seconds, function))
+        found.sort(key=lambda test: test[1])
+        ranked = []
+        for nodeid, seconds, function in found:
+            times[function] = times.get(function, 0) + 1
+            near = 1 if nodeid.startswith(own) else 3
+            ranked.append(((seconds + 0.005) * times[function] * near, nodeid))
+        return self.within(self.budget, [nodeid for _, nodeid in sorted(ranked)])
+
+    def within(self, seconds, nodeids):
+        """As many of the tests as take so long."""
+        chosen = []
+        for nodeid in nodeids:
+            if self.tests[nodeid][0] <= seconds:
+                seconds -= self.tests[nodeid][0]
+                chosen.append(nodeid)
+        return chosen
+
+    def control(self):
+        """Every test that has killed in a fork passes in a fork without a mutant, or is named."""
+        killers = sorted({result["killer"] for result in self.results
+                          if result["killer"] in self.items})
+        folder = Path(tempfile.mkdtemp(prefix="mutant"))
+        process = os.fork()
+        if not process:
+            try:
+                _quiet(folder)
+                failing = [nodeid for nodeid in killers if _run([self.items[nodeid]])]
+                (folder / "verdict").write_text(json.dumps(failing))
+            finally:
+                os._exit(0)
+        os.waitpid(process, 0)
+        self.failing = json.loads((folder / "verdict").read_text())
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Trial:
+    """What a fork does with a mutant."""
+
+    def __init__(self, campaign, mutant, tree, folder):
+        self.campaign, self.mutant, self.folder = campaign, mutant, folder
+        file = ROOT / (mutant.module.replace(".", "/") + ".py")
+        apply(mutant.edit)
+        self.code = compile(ast.fix_missing_locations(tree), str(file), "exec")
+        (folder / "code").write_bytes(marshal.dumps(
+            (mutant.module.removesuffix(".__init__"), self.code)))
+
+    def verdict(self, chosen):
+        """(status, the test that has failed)"""
+        if not chosen:
+            return "uncovered", ""
+        os.environ["MUTANT"] = str(self.folder / "code")
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(HOOK), str(ROOT), str(ROOT / "tests")])
+        if self.mutant.zone == "body" and self.exchanged():
+            for cache in self.campaign.caches:
+                cache.cache_clear()
+            limits = {nodeid: 10 * self.campaign.tests[nodeid][0] + 5 for nodeid in chosen}
+            killer = _run([self.campaign.items[nodeid] for nodeid in chosen], limits, self.folder)
+            if killer:
+                return "killed", killer
+            chosen = self.campaign.within(AGAIN, chosen)
+        return self.fresh(chosen)
+
+    def exchanged(self):
+        """Give the functions that differ their new code, if there is one for each."""
+        seen, functions = set(), self.campaign.functions
+        changed = []
+        for code in _codes(self.code):
+            key = _key(code)
+            for function in functions.get(key, ()):
+                if function.__code__ != code:
+                    if key in seen or len(function.__code__.co_freevars) != len(code.co_freevars):
+                        return False
+                    changed.append((function, code))
+            if key in functions:
+                seen.add(key)
+        for function, code in changed:
+            function.__code__ = code
+        return bool(changed)
+
+    def fresh(self, chosen):
+        """The verdict of tests in an interpreter of their own."""
+        names = self.folder / "tests"
+        names.write_text("\n".join(chosen), encoding="utf-8")
+        files = dict.fromkeys(nodeid.split("::")[0] for nodeid in chosen)
+        limit = 60 + 5 * sum(self.campaign.tests[nodeid][0] for nodeid in chosen)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p",
+                 "mutation.chosen", *files], cwd=ROOT, timeout=limit, capture_output=True,
+                encoding="utf-8", env=os.environ | {"MUTATION_TESTS": str(names)})
+        except subprocess.TimeoutExpired:
+            return "timed out", "in a fresh interpreter"
+        if done.returncode in (0, 5):
+            return "survived", ""
+        lines = [line for line in done.stdout.split("\n") if line.startswith(("FAILED", "ERROR"))]
+        if done.returncode in (1, 2, 4) and lines or done.returncode < 0:
+            return "killed", "fresh: " + "".join(lines[:1])[:200]
+        return "killed" if "conftest" in done.stderr else "error", (done.stdout + done.stderr)[-900:]
+
+
+def _key(code):
+    return code.co_filename, code.co_qualname, code.co_firstlineno
+
+
+def _codes(code):
+    """A code object and all inside it."""
+    yield code
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            yield from _codes(inner)
+
+
+def _users():
+    """{name: (file, first line, last line) of the functions that say it}"""
+    found = {}
+    for path in [path for name in PACKAGES for path in (ROOT / name).rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                place = str(path.relative_to(ROOT)), node.body[0].lineno, node.end_lineno
+                for part in ast.walk(node):
+                    name = getattr(part, "id", getattr(part, "attr", None))
+                    found.setdefault(name, set()).add(place)
+    return found
+
+
+def _quiet(folder):
+    """Print into a file; bound the memory."""
+    out = os.open(folder / "output", os.O_WRONLY | os.O_CREAT)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+
+class _Failed:
+    """A plugin that remembers whether a test has failed."""
+
+    failed = False
+
+    def pytest_runtest_logreport(self, report):
+        self.failed = self.failed or report.failed
+
+
+def _run(items, limits=None, folder=None):
+    """The first of the tests that fails, or None; too slow a one ends this process."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    config, watch = items[0].config, _Failed()
+    config.pluginmanager.register(watch)
+    config._tmp_path_factory._basetemp = Path(tempfile.mkdtemp(dir=folder))
+    for place, item in enumerate(items):
+        if limits:
+            (folder / "running").write_text(item.nodeid)
+            signal.setitimer(signal.ITIMER_REAL, limits[item.nodeid])
+        following = items[place + 1] if place + 1 < len(items) else None
+        try:
+            config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        except BaseException:
+            watch.failed = True
+        if watch.failed:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            config.pluginmanager.unregister(watch)
+            return item.nodeid
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    config.pluginmanager.unregister(watch)
+    return None
