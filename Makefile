@@ -4,7 +4,7 @@ BIN = .venv/bin
 
 .PHONY: demo values policies estimators kl objectives alignment contrastive inference search \
         scaling harvest network book book-pdf figures lint test test-without-extras test-order \
-        test-seeds gradients coverage benchmarks clean
+        test-seeds gradients coverage benchmarks mutation clean
 
 demo: .venv/installed
 	$(BIN)/python -m minirl
@@ -102,6 +102,10 @@ benchmarks: .venv/installed
 .PHONY: fuzz
 fuzz: .venv/installed
 	$(BIN)/python -m tests.fuzz
+
+# Would a test notice?  A hundred small mistakes in the packages, one at a time: docs/mutation.md.
+mutation: .venv/installed
+	PYTHONPATH=tests $(BIN)/python -m mutation
 
 .venv/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv

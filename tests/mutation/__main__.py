@@ -22,15 +22,18 @@ def main(arguments=None):
     parser.add_argument("--in-losses", action="store_true",
                         help="only functions that hold a loss or a gradient, and their helpers")
     parser.add_argument("--name", default="", help="only mutants whose name contains this")
+    parser.add_argument("--all", action="store_true",
+                        help="all mutants of a statement, and not one of each")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--budget", type=float, default=40,
+    parser.add_argument("--budget", type=float, default=10,
                         help="seconds of tests, as recorded, for one mutant")
     parser.add_argument("--list", action="store_true", help="only name the mutants")
     parser.add_argument("--json", help="a file for the verdicts")
     options = parser.parse_args(arguments)
     pairs = [(tree, mutant) for tree, mutant in all_mutants(options.module)
              if (mutant.loss or not options.in_losses) and options.name in mutant.name]
-    pairs = sample_of(pairs, options.sample, options.seed)
+    if not options.all:
+        pairs = sample_of(pairs, options.sample, options.seed)
     if options.list:
         print("\n".join(mutant.name for _, mutant in pairs))
         return 0

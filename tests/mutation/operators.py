@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-PACKAGES = ("minirl", "gridworld", "toy_lm")
 ROOT = Path(__file__).parents[2]
+PACKAGES = tuple(name for name in ("minirl", "gridworld", "toy_lm") if (ROOT / name).is_dir())
 
 
 class Mutant(NamedTuple):

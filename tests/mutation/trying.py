@@ -1,9 +1,9 @@
 """One mutant after another: which tests may kill it, and whether one does.
 
-All tests are collected once.  A mutant inside a function is tried in a fork, where the code of the
-function is exchanged for all who imported it, as `minirl.exercises.exercise.mistaken` does it.  What
-runs at the import of a module, a constant or a default, is tried in a fresh interpreter, into which
-`hook/sitecustomize.py` brings the mutated module.  The same hook brings it into every process that
+All tests are collected once.  A mutant inside a function is tried in a fork, where the code of
+the function is exchanged for all who imported it, as `minirl.exercises.exercise.mistaken` does it.
+What runs at the import of a module, a constant or a default, is tried in a fresh interpreter, into
+which `hook/sitecustomize.py` brings the mutated module.  The same hook brings it into every process that
 a test starts.  What survives in a fork is tried in a fresh interpreter too: a test may have
 computed with the right code while it was collected, or a cache may remember it.
 """
@@ -30,7 +30,8 @@ import pytest
 from mutation.operators import PACKAGES, ROOT, apply
 
 HOOK = Path(__file__).parent / "hook"
-AGAIN = 10        # seconds of tests, as recorded, that a fresh interpreter runs for a survivor
+AGAIN = 3         # seconds of tests, as recorded, that a fresh interpreter runs for a survivor
+FILES = 6         # of tests, that a fresh interpreter collects
 MEMORY = 6 << 30  # bytes that a mutant may ask for
 
 
@@ -89,7 +90,7 @@ class Campaign:
         verdict = folder / "verdict"
         if verdict.exists():
             status, killer = json.loads(verdict.read_text())
-        elif os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
+        elif os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF:
             status, killer = "timed out", (folder / "running").read_text()
         elif os.WIFSIGNALED(status):
             status, killer = "killed", f"signal {os.WTERMSIG(status)}"
@@ -174,7 +175,7 @@ class _Trial:
         if self.mutant.zone == "body" and self.exchanged():
             for cache in self.campaign.caches:
                 cache.cache_clear()
-            limits = {nodeid: 10 * self.campaign.tests[nodeid][0] + 5 for nodeid in chosen}
+            limits = {nodeid: 10 * self.campaign.tests[nodeid][0] + 2 for nodeid in chosen}
             killer = _run([self.campaign.items[nodeid] for nodeid in chosen], limits, self.folder)
             if killer:
                 return "killed", killer
@@ -202,21 +203,22 @@ class _Trial:
         """The verdict of tests in an interpreter of their own."""
         names = self.folder / "tests"
         names.write_text("\n".join(chosen), encoding="utf-8")
-        files = dict.fromkeys(nodeid.split("::")[0] for nodeid in chosen)
-        limit = 60 + 5 * sum(self.campaign.tests[nodeid][0] for nodeid in chosen)
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p",
-                 "mutation.chosen", *files], cwd=ROOT, timeout=limit, capture_output=True,
-                encoding="utf-8", env=os.environ | {"MUTATION_TESTS": str(names)})
-        except subprocess.TimeoutExpired:
+        files = list(dict.fromkeys(nodeid.split("::")[0] for nodeid in chosen))[:FILES]
+        seconds = int(20 + 10 * sum(self.campaign.tests[nodeid][0] for nodeid in chosen))
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p",
+             "mutation.chosen", *files], cwd=ROOT, capture_output=True, encoding="utf-8",
+            env=os.environ | {"MUTATION_TESTS": str(names)},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds)))
+        if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
             return "timed out", "in a fresh interpreter"
         if done.returncode in (0, 5):
             return "survived", ""
         lines = [line for line in done.stdout.split("\n") if line.startswith(("FAILED", "ERROR"))]
         if done.returncode in (1, 2, 4) and lines or done.returncode < 0:
             return "killed", "fresh: " + "".join(lines[:1])[:200]
-        return "killed" if "conftest" in done.stderr else "error", (done.stdout + done.stderr)[-900:]
+        return ("killed" if "conftest" in done.stderr else "error",
+                (done.stdout + done.stderr)[-900:])
 
 
 def _key(code):
@@ -263,23 +265,23 @@ class _Failed:
 
 def _run(items, limits=None, folder=None):
     """The first of the tests that fails, or None; too slow a one ends this process."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     config, watch = items[0].config, _Failed()
     config.pluginmanager.register(watch)
     config._tmp_path_factory._basetemp = Path(tempfile.mkdtemp(dir=folder))
     for place, item in enumerate(items):
         if limits:
             (folder / "running").write_text(item.nodeid)
-            signal.setitimer(signal.ITIMER_REAL, limits[item.nodeid])
+            signal.setitimer(signal.ITIMER_PROF, limits[item.nodeid])
         following = items[place + 1] if place + 1 < len(items) else None
         try:
             config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         except BaseException:
             watch.failed = True
         if watch.failed:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             config.pluginmanager.unregister(watch)
             return item.nodeid
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.setitimer(signal.ITIMER_PROF, 0)
     config.pluginmanager.unregister(watch)
     return None
