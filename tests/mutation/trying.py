@@ -3,9 +3,9 @@
 All tests are collected once.  A mutant inside a function is tried in a fork, where the code of
 the function is exchanged for all who imported it, as `minirl.exercises.exercise.mistaken` does it.
 What runs at the import of a module, a constant or a default, is tried in a fresh interpreter, into
-which `hook/sitecustomize.py` brings the mutated module.  The same hook brings it into every process that
-a test starts.  What survives in a fork is tried in a fresh interpreter too: a test may have
-computed with the right code while it was collected, or a cache may remember it.
+which `hook/sitecustomize.py` brings the mutated module.  The same hook brings it into every
+process that a test starts.  What survives in a fork is tried in a fresh interpreter too: a test may
+have computed with the right code while it was collected, or a cache may remember it.
 """
 
 import ast
