@@ -1,5 +1,6 @@
 """The exercises: attempts as readers write them, the files, the mistakes, and the command."""
 
+import ast
 import doctest
 import importlib
 import json
@@ -246,7 +247,10 @@ def test_the_file_of_an_exercise_says_the_equation_and_not_the_derivative(name):
     for left_out in one.without:
         assert left_out not in text.partition("def ")[2].partition(":\n")[0]
         assert f"{left_out}=" not in text
-    assert cutting.solution_of(one).startswith(f"def {one.function.__name__}(")
+    solution = cutting.solution_of(one)
+    assert [node.name for node in ast.parse(solution).body] == [
+        function.__name__ for function in (one.function, *one.helpers)]
+    assert solution.startswith(f"def {one.function.__name__}(") and '"""' not in solution
 
 
 def test_the_solution_of_a_function_without_a_docstring_is_all_of_it():

@@ -276,9 +276,13 @@ def test_what_a_long_step_took_out_of_sight_has_not_come_to_rest():
         return 1e-3 * (x[0] - 900) ** 2 + (x[1] - 1) ** 2, np.array([2e-3 * (x[0] - 900),
                                                                      2 * (x[1] - 1)])
 
-    for loss, rests in ((tail, False), (bowl, True)):
+    def mirrored(loss, turn=np.array([-1, 1])):
+        return lambda x: (loss(turn * x)[0], turn * loss(turn * x)[1])
+
+    for loss, rests in ((tail, False), (bowl, True), (mirrored(tail), False),
+                        (mirrored(bowl), True)):
         found = minimise(loss, np.zeros(2), curvature=np.array([1e-6, 1.0]))
-        assert found.converged and found.x[0] > 100 and abs(loss(found.x)[1]).max() < 1e-7
+        assert found.converged and abs(found.x[0]) > 100 and abs(loss(found.x)[1]).max() < 1e-7
         for start in np.zeros(2), found.x:  # KTO begins again where it was
             assert minimise_lasting(loss, start, curvature=np.array([1e-6, 1.0]),
                                     centre=np.zeros(2)).converged == rests

@@ -348,6 +348,7 @@ def test_actions_are_drawn_from_the_same_numbers_as_in_the_book(seed):
     assert written == language_model.sample(pi[:3], Given(*luck), longest=20)
     for n, (s, a, *_) in enumerate(found):
         assert a == draw(thresholds(pi[s])[:, None], luck[2 * n])
+    assert [terminal for *_, terminal in found].index(True) == len(found) - 1 < 199
     for u, (s, a) in zip(luck, written):
         assert a == draw(thresholds(pi[s])[:, None], u)
     assert [s for s, _ in written] == [0, *(a for _, a in written)][:-1]
