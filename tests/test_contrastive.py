@@ -301,6 +301,13 @@ def test_the_bound_holds_for_every_critic_and_batch_size(seed):
             assert shown <= min(information, log(K))
 
 
+def test_a_partner_that_never_comes_does_not_win():
+    joint, critic = np.array([[3, 1, 0], [1, 3, 0]]), np.array([[2.0, 1.0, 3.0], [1.0, 2.0, 0.5]])
+    for K in 1, 2, 5:
+        assert chance_right(critic, joint, batch_size=K) == pytest.approx(
+            chance_right(critic[:, :2], joint[:, :2], batch_size=K), abs=1e-15)
+
+
 @pytest.mark.parametrize("K", [32_768, 10**6, 10**9, 10**12, 10**15, 2**64, 10**25])
 def test_a_batch_may_be_of_any_size(K):
     """(contrastive.5) with its gap (contrastive.6), the slopes, and 1/K: sums of chances are 1 but

@@ -33,7 +33,7 @@ from minirl.people import best_of_n as best, dpo, groups, grpo, reward_model, rl
 from minirl.plain import (actor_critic as plain_actor_critic, best_of_n as plain_best_of_n,
                           dpo as plain_dpo, episode as plain_episode, grpo as plain_grpo,
                           language_model, ppo as plain_ppo, q_learning as plain_q_learning,
-                          reward_model as plain_reward_model,
+                          reinforce as plain_reinforce, reward_model as plain_reward_model,
                           rlhf as plain_rlhf, value_iteration as plain_value_iteration)
 from minirl.play import ppo, q_learning, returns
 from minirl.play.exploration import epsilon_greedy

@@ -15,6 +15,7 @@ import gc
 import json
 import marshal
 import os
+import re
 import resource
 import shutil
 import signal
@@ -31,6 +32,7 @@ from mutation.operators import PACKAGES, ROOT, apply
 
 HOOK = Path(__file__).parent / "hook"
 AGAIN = 3         # seconds of tests, as recorded, that a fresh interpreter runs for a survivor
+PATIENCE = 15     # seconds besides, for a fixture that another test had paid for
 FILES = 6         # of tests, that a fresh interpreter collects
 MEMORY = 6 << 30  # bytes that a mutant may ask for
 
@@ -40,7 +42,7 @@ class Campaign:
 
     def __init__(self, pairs, tests, budget, workers, say):
         self.pairs, self.tests, self.budget, self.workers = pairs, tests, budget, workers
-        self.say, self.results, self.users = say, [], _users()
+        self.say, self.results, self.users, self.importers = say, [], _users(), _importers()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items):
@@ -113,16 +115,17 @@ class Campaign:
         wanted = {}
         for other, first, last in places:
             wanted.setdefault(other, set()).update(range(first, last + 1))
-        found, times = [], {}
-        for nodeid in self.items:
-            seconds, by_file = self.tests[nodeid]
-            if any(not lines.isdisjoint(by_file.get(other, ()))
-                   for other, lines in wanted.items()):
-                function = nodeid.split("[")[0]
-                found.append((nodeid, seconds, function))
-        found.sort(key=lambda test: test[1])
+        times = {}
+        found = [nodeid for nodeid in self.items if any(
+            not lines.isdisjoint(self.tests[nodeid][1].get(other, ()))
+            for other, lines in wanted.items())]
+        # What no test runs may have run at import, for all tests that import it.
+        found = found or [nodeid for nodeid in self.items if nodeid.split("::")[0] in
+                          self.importers.get(mutant.module, ())]
+        found = sorted((self.tests[nodeid][0], nodeid) for nodeid in found)
         ranked = []
-        for nodeid, seconds, function in found:
+        for seconds, nodeid in found:
+            function = nodeid.split("[")[0]
             times[function] = times.get(function, 0) + 1
             near = 1 if nodeid.startswith(own) else 3
             ranked.append(((seconds + 0.005) * times[function] * near, nodeid))
@@ -172,10 +175,13 @@ class _Trial:
             return "uncovered", ""
         os.environ["MUTANT"] = str(self.folder / "code")
         os.environ["PYTHONPATH"] = os.pathsep.join([str(HOOK), str(ROOT), str(ROOT / "tests")])
-        if self.mutant.zone == "body" and self.exchanged():
+        file = self.mutant.module.replace(".", "/") + ".py"
+        here = set(range(self.mutant.lines[0], self.mutant.lines[1] + 1))
+        run = not here.isdisjoint(self.campaign.tests[chosen[0]][1].get(file, ()))
+        if self.mutant.zone == "body" and run and self.exchanged():
             for cache in self.campaign.caches:
                 cache.cache_clear()
-            limits = {nodeid: 10 * self.campaign.tests[nodeid][0] + 2 for nodeid in chosen}
+            limits = {nodeid: 10 * self.campaign.tests[nodeid][0] + PATIENCE for nodeid in chosen}
             killer = _run([self.campaign.items[nodeid] for nodeid in chosen], limits, self.folder)
             if killer:
                 return "killed", killer
@@ -243,6 +249,20 @@ def _users():
                 for part in ast.walk(node):
                     name = getattr(part, "id", getattr(part, "attr", None))
                     found.setdefault(name, set()).add(place)
+    return found
+
+
+def _importers():
+    """{module: the files of tests that name it, or the package it is in}"""
+    texts = {f"tests/{path.name}": path.read_text(encoding="utf-8")
+             for path in (ROOT / "tests").glob("test_*.py")}
+    found = {}
+    for path in [path for name in PACKAGES for path in (ROOT / name).rglob("*.py")]:
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        package, _, name = module.rpartition(".")
+        says = re.compile(rf"{re.escape(module)}\b|from {re.escape(package)} import .*\b{name}\b"
+                          + rf"|from {re.escape(package)} import" * package.count("."))
+        found[module] = {file for file, text in texts.items() if says.search(text)}
     return found
 
 

@@ -25,7 +25,8 @@ ROWS = {"scaling": [
     *(check for call in CALLS for check in (
         row(lambda call=call: call(SIZES[:, 0], LOSSES), "sizes must be (B, k), a row per point"),
         row(lambda call=call: call(SIZES, LOSSES[:5]), "losses must have shape (6,), got (5,)"),
-        row(lambda call=call: call(-SIZES, LOSSES), "sizes must be positive and finite, got"),
+        row(lambda call=call: call(-SIZES, LOSSES), "sizes must be positive and finite, got values "
+            "from -100.0 to -1.0"),
         row(lambda call=call: call(SIZES, 0 * LOSSES), "losses must be positive and finite, got"),
         row(lambda call=call: call(SIZES, LOSSES * np.inf), "losses must be positive and finite"))),
     row(lambda: law_loss(np.zeros(5), SIZES, LOSSES), "x must have shape (3,), got (5,)"),

@@ -95,8 +95,17 @@ def common(method):
     yield row(lambda: fit(ref=one_is(-np.inf)), never)
     if method in ("simpo", "orpo"):
         yield row(lambda: loss(logits=one_is(-np.inf)), never)
+        for side in "chosen", "rejected":
+            rows = {"plus": np.eye(9)[[0] * 3], "minus": np.eye(9)[[0] * 3],
+                    {"chosen": "plus", "rejected": "minus"}[side]: np.eye(9)[[5] * 3]}
+            yield row(lambda rows=rows: loss(logits=one_is(-np.inf), **{
+                name: sparse.csr_array(table) for name, table in rows.items()}), f"{side} {never}")
     else:
         yield row(lambda: loss(logits=one_is(-np.inf), ref=one_is(-np.inf)), never)
+        if method == "kto":
+            yield row(lambda: loss(logits=one_is(-np.inf), ref=one_is(-np.inf),
+                                   plus=sparse.csr_array(np.eye(9)[[0] * 3]),
+                                   minus=sparse.csr_array(np.eye(9)[[5] * 3])), f"rejected {never}")
         for tables in {"logits": one_is(-np.inf)}, {"ref": one_is(-np.inf)}:
             yield row(lambda tables=tables: loss(**tables),
                       "logits and ref_logits must be −∞ in the same places, got")
