@@ -101,6 +101,19 @@ def test_a_mistake_in_the_loss_alone_is_named():
         grade(dpo, without_reference_in_the_loss))
 
 
+@pytest.mark.parametrize("more, said", [
+    (0, ", but it is the derivative of your own loss: mend the loss first"),
+    (1e-3, "; it is not the derivative of your own loss")])
+def test_a_gradient_of_a_wrong_loss_is_told_from_a_wrong_gradient(more, said):
+    one = exercise_called("dpo")
+
+    def seven_times(*arguments, **keywords):
+        loss, grad = one.function(*arguments, **keywords)
+        return 7 * loss + 1, 7 * grad + more
+
+    assert f"wrong{said}" in told(grade(one, seven_times))
+
+
 def test_a_right_loss_that_overflows_is_told_so():
     dpo = exercise_called("dpo")
 

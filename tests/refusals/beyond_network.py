@@ -50,6 +50,8 @@ ROWS = {"network": [
           "slope must have shape (5, 4), got")
       for slope in (np.ones((5, 3)), np.ones((5, 1)), [1.0, 2.0])),
     *whole("features", lambda features: pieces(PARAMS, features=features, hidden=3), 2),
+    row(lambda: embedded(TABLE, [[0, 1]], symbols=2, width=2, hidden=3)(np.ones(4)),
+        "params must be a vector of 4 numbers of the embedding and more, got shape (4,)"),
     *(row(lambda params=params: embedded(TABLE, [[0, 1]], symbols=2, width=1, hidden=3)(params),
           "params must be a vector of 2 numbers of the embedding and more, got shape")
       for params in (np.ones(1), np.ones(2), np.ones((9, 9)))),

@@ -88,8 +88,10 @@ ROWS = {
     "sft": [
         *(row(call, f"label_smoothing must lie in [0, 1), got {smoothing}")
           for smoothing in (-0.1, 1.0, 1.5, np.nan) for call in smoothed(smoothing)),
-        *(row(call, "counts must be finite, not negative and not all zero, got values from")
-          for wrong in (np.zeros((1, 2)), *(np.array([[2.0, x]]) for x in (-1.0, np.nan, np.inf)))
+        *(row(call, f"counts must be finite, not negative and not all zero, got values from {got}")
+          for wrong, got in ((np.zeros((1, 2)), "0.0 to 0.0"), *(
+              (np.array([[2.0, x]]), got) for x, got in (
+                  (-1.0, "-1.0 to 2.0"), (np.nan, "nan to nan"), (np.inf, "2.0 to inf"))))
           for call in (lambda wrong=wrong: sft_loss(np.zeros((1, 2)), wrong),
                        lambda wrong=wrong: fit_by_counting(wrong, pseudo_count=0.1),
                        lambda wrong=wrong: equivalent_pseudo_count(wrong, label_smoothing=0.1))),

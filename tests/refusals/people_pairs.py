@@ -13,7 +13,7 @@ from minirl.people.calibration import accuracy, best_accuracy, calibration, rewa
 from minirl.people.dpo import dpo_loss, fit_dpo, logistic, preference_metrics
 from minirl.people.existence import covariance, existence, flat_directions, verdict
 from minirl.people.fitting import attracted, minimise, minimise_near
-from minirl.people.ipo import fit_ipo, ipo_loss, squared
+from minirl.people.ipo import fit_ipo, ipo_in_squares, ipo_loss, squared
 from minirl.people.kto import fit_kto, kto_loss
 from minirl.people.margins import (alpha_divergence, aot_loss, aot_unpaired_loss, apo_down,
                                    apo_zero, bco, discopop, exo, exponential, fit_margins,
@@ -279,8 +279,11 @@ ROWS = {
         *matrices(lambda rows: squared_loss(ZEROS, rows, np.zeros(3)), "strings", X),
         *(row(lambda margin=margin: bradley_terry_loss(ZEROS, D, margin=margin),
               "margin must be ")
-          for margin in ("a", None, [0, None, 0], np.nan, np.inf, np.zeros(2), np.zeros((3, 1)),
+          for margin in ("a", None, [0, None, 0], np.nan, np.inf,
                          np.array([0, np.inf, 0]), np.array([0, 0, np.nan]))),
+        *(row(lambda shape=shape: bradley_terry_loss(ZEROS, D, margin=np.zeros(shape)),
+              f"margin must be one for all or one per pair, of shape (3,), got shape {shape}")
+          for shape in ((2,), (3, 1))),
         *smoothed(lambda epsilon: bradley_terry_loss(ZEROS, D, label_smoothing=epsilon)),
         *(row(lambda q=q: bradley_terry_loss(ZEROS, D, pair_weights=q), "pair_weights must ")
           for q in WRONG_SHARES),
@@ -338,6 +341,10 @@ ROWS = {
     "ipo": [
         *common("ipo"),
         *matrices(lambda rows: LOSSES["ipo"](m=rows), "difference", D),
+        *positive("beta", lambda beta: ipo_in_squares(ZEROS, PAIRS, beta=beta)),
+        row(lambda: ipo_in_squares(ZEROS[:2], PAIRS, beta=1.0), "(3, 3)", "(2, 3)"),
+        row(lambda: ipo_in_squares(one_is(-np.inf), PAIRS, beta=1.0),
+            "pairs must have no step that the policy never takes"),
         row(lambda: ipo_loss(ZEROS, ZEROS, D, 1.0), "takes 3 positional", kind=TypeError),
         row(lambda: fit_ipo(ZEROS, PAIRS, beta=1.0), "pull", kind=TypeError),
     ],
