@@ -344,8 +344,12 @@ def test_actions_are_drawn_from_the_same_numbers_as_in_the_book(seed):
     pi = rng.dirichlet(np.ones(3), 4)
     luck = rng.random(400)
     found = plain_ppo.play(step_of(mdp), pi, Given(*luck), horizon=200)
+    for file in plain_reinforce, plain_actor_critic:
+        assert file.play(step_of(mdp), pi, Given(*luck), horizon=200) == found
+        assert file.play(step_of(mdp), pi, Given(*luck), horizon=1) == found[:1]
     written = plain_grpo.write(pi[:3], Given(*luck), longest=20)
-    assert written == language_model.sample(pi[:3], Given(*luck), longest=20)
+    for write in language_model.sample, plain_dpo.write, plain_rlhf.write:
+        assert write(pi[:3], Given(*luck), longest=20) == written
     for n, (s, a, *_) in enumerate(found):
         assert a == draw(thresholds(pi[s])[:, None], luck[2 * n])
     assert [terminal for *_, terminal in found].index(True) == len(found) - 1 < 199

@@ -43,6 +43,7 @@ class Campaign:
     def __init__(self, pairs, tests, budget, workers, say):
         self.pairs, self.tests, self.budget, self.workers = pairs, tests, budget, workers
         self.say, self.results, self.users, self.importers = say, [], _users(), _importers()
+        self.looking = _looking()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items):
@@ -119,6 +120,9 @@ class Campaign:
         found = [nodeid for nodeid in self.items if any(
             not lines.isdisjoint(self.tests[nodeid][1].get(other, ()))
             for other, lines in wanted.items())]
+        if mutant.zone != "body":
+            found = list(dict.fromkeys([*found, *(
+                nodeid for nodeid in self.items if nodeid.split("::")[0] in self.looking)]))
         # What no test runs may have run at import, for all tests that import it.
         found = found or [nodeid for nodeid in self.items if nodeid.split("::")[0] in
                           self.importers.get(mutant.module, ())]
@@ -264,6 +268,16 @@ def _importers():
                           + rf"|from {re.escape(package)} import" * package.count("."))
         found[module] = {file for file, text in texts.items() if says.search(text)}
     return found
+
+
+def _looking():
+    """The files of tests that look at constants and defaults without running what has them."""
+    texts = {path.stem: path.read_text(encoding="utf-8")
+             for path in (ROOT / "tests").glob("*.py")}
+    looking = {stem for stem, text in texts.items()
+               if re.search(r"\bvars\(module|\bsignature\(", text)}
+    return {f"tests/{stem}.py" for stem, text in texts.items() if stem.startswith("test_") and (
+        stem in looking or looking & set(re.findall(r"^(?:from|import) (\w+)", text, re.M)))}
 
 
 def _quiet(folder):
