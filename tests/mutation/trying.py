@@ -276,8 +276,10 @@ def _looking():
              for path in (ROOT / "tests").glob("*.py")}
     looking = {stem for stem, text in texts.items()
                if re.search(r"\bvars\(module|\bsignature\(", text)}
-    return {f"tests/{stem}.py" for stem, text in texts.items() if stem.startswith("test_") and (
-        stem in looking or looking & set(re.findall(r"^(?:from|import) (\w+)", text, re.M)))}
+    used = {stem: set(re.findall(r"^(?:from|import) (?!test_)(\w+)", text, re.MULTILINE))
+            for stem, text in texts.items()}
+    return {f"tests/{stem}.py" for stem in texts
+            if stem.startswith("test_") and (stem in looking or looking & used[stem])}
 
 
 def _quiet(folder):
