@@ -366,7 +366,7 @@ def test_where_no_round_pays_an_optimum_exists_at_every_beta(mdp):
     assert critical_beta(mdp, np.zeros(mdp.shape)) == 0.0
 
 
-@pytest.mark.parametrize("logit", [-600.0, -1000.0, -3000.0])
+@pytest.mark.parametrize("logit", [-600.0, -1000.0, -3000.0, -8e5])
 def test_a_reference_that_hardly_ever_earns_has_a_small_critical_beta(logit):
     """e^{logit + 1/β} = 1: no step is worth e^700 at any β on the way."""
     beta = critical_beta(coin_game(), np.array([[logit, 0.0]]))
