@@ -83,10 +83,9 @@ param at 5.76e23 lies between 13 and 31, where 18.4 is true.
 **When it fails.**  SciPy's L-BFGS-B stops where a step gains less than 2e-9 of the loss *or of 1*,
 whichever is larger, or where the gradient is below 1e-5.  Both suit a loss near 1.  The *mean* of
 (scaling.6) is 2e-6 here.  With 240 points its search ends at 12.8 tokens per param in the units of
-`fit_law`, and at about 6 in raw units, where the fit to the end has 15.8.  (The next digit differs
-between releases of SciPy.)  In raw units other points end far above.  The *sum* is 4e-4, of which
-2e-9 is 5e-6: with it the same starts and stops arrive.  Hoffmann et al. took the mean, and their
-search stopped early, as Besiroglu et al. report.
+`fit_law`, and at about 6 in raw units, by SciPy's release, where the fit to the end has 15.8.  In
+raw units other points end far above.  The *sum* is 4e-4, of which 2e-9 is 5e-6: with it the same
+starts and stops arrive.  Hoffmann et al. took the mean, as Besiroglu et al. report.
 
 **The book's own models.**  A *tree* of n-grams asks the shorter memory about what it has not seen
 (`contexts`), here with the weight 3.  Counted on random parts of the Unicode names (a step is a

@@ -29,6 +29,7 @@ has −log 8 = −2.079 in three.  With β = 2 and a lead of 1,
     margin     m = 2 (−0.832 + 0.693) = −0.277
     loss       −log σ(−0.277 − 1) = log(1 + e^1.277) = 1.523
 
+>>> import numpy as np
 >>> from minirl.kernel import counts
 >>> from minirl.people.pairs import Pairs
 >>> pairs = Pairs(counts.steps([0, 1, 2, 1, 2], [1, 2, 1, 2, 0], [0, 5], (3, 3)),
@@ -139,6 +140,7 @@ def simpo_loss(logits, chosen, rejected, *, beta, simpo_gamma, pair_weights=None
 
     Examples
     --------
+    >>> import numpy as np
     >>> from minirl.people.pairs import choices
     >>> loss, grad = simpo_loss(np.zeros((1, 2)), *choices([1], [0], 2).means, beta=2.0,
     ...                         simpo_gamma=1.0)
@@ -167,6 +169,7 @@ def fit_simpo(ref_logits, pairs, *, beta, simpo_gamma, pull) -> Fit:
     Two of three raters preferred action 1.  Without a lead its log-probability is larger by
     log 2 / β:
 
+    >>> import numpy as np
     >>> from minirl.people.pairs import choices
     >>> pairs = choices([1, 1, 0], [0, 0, 1], 2)
     >>> logits = fit_simpo(np.zeros((1, 2)), pairs, beta=2.0, simpo_gamma=0.0, pull=0).x
