@@ -130,6 +130,7 @@ from scipy.special import expit
 
 from minirl.people.regularised import regularised_optimum, tilt
 from minirl.files import shown
+from minirl.kernel import checks
 from minirl.people import dpo, existence, ipo, kl, kto, orpo, reward_model, simpo
 from minirl.people.pairs import Pairs
 from toy_lm import jsonl
@@ -201,6 +202,7 @@ def certainty(vocabulary, rewards, pairs, *, pull):
     its margins have a standard error of 1.154701 (root mean square)
     a maximum exists
     """
+    rewards = checks.array("rewards", rewards, pairs.shape)
     D, lines, small = pairs.difference, [], rewards.size <= existence.MOST_WEIGHTS
     found = existence.existence(D)
     if small:

@@ -118,6 +118,7 @@ def language(rewards) -> mdp.TabularMDP:
     ([0, 1, 2], [True, False, False])
     """
     rewards = checks.floats("rewards", rewards)
+    checks.finite("rewards", rewards)
     order_of(rewards.shape)
     S, A = rewards.shape
     following = ((np.arange(S)[:, None] * A + np.arange(A)) % S)[:, :, None]

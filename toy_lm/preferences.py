@@ -104,7 +104,7 @@ from minirl.kernel import checks, counts
 from minirl.kernel.sampling import generator
 from minirl.people.pairs import Pairs
 from toy_lm import jsonl
-from toy_lm.ngram import decoding, finished, sample
+from toy_lm.ngram import decoding, finished, order_of, sample
 from toy_lm.raters import FIRST, TIE, choose
 
 
@@ -183,6 +183,7 @@ def respond(logits, num_generations, *, rng, prompts=(0,), temperatures=(1.0,)) 
     """
     K = checks.whole("num_generations", num_generations)
     states = np.asarray(prompts)
+    order_of(np.shape(logits))
     checks.numbers("prompts", states, len(logits))
     if np.ndim(temperatures) != 1 or not 1 <= len(temperatures) <= K:
         raise ValueError(f"temperatures must be a vector of one to {K}, one per response at most, "

@@ -150,6 +150,7 @@ def discount(counts):
     >>> discount(np.array([[2, 1, 1, 1]])), discount(np.array([[2, 2, 9, 0]]))
     (0.6, 0.5)
     """
+    counts = checks.weights("counts", counts, np.shape(counts))
     once, twice = (int(np.equal(counts, n).sum()) for n in (1, 2))
     return once / (once + 2 * twice) if once and twice else 0.5
 

@@ -397,6 +397,10 @@ def buckets(signatures, bands):
     [[1. 1. 0.]
      [1. 0. 1.]]
     """
+    signatures = checks.floats("signatures", signatures)
+    if signatures.ndim != 2:
+        raise ValueError(f"signatures must be a table (lines, hashes), got shape "
+                         f"{signatures.shape}")
     lines, hashes = signatures.shape
     bands, columns, number = checks.whole("bands", bands), [], 0
     if hashes % bands:
@@ -417,6 +421,9 @@ def chance_to_meet(overlap, bands, width):
     >>> chance_to_meet(np.array([0.5, 0.8, 0.9]), bands=16, width=8).round(4)
     array([0.0607, 0.947 , 0.9999])
     """
+    overlap = checks.floats("overlap", overlap)
+    if not ((overlap >= 0) & (overlap <= 1)).all():
+        raise ValueError(f"overlap must lie in [0, 1], got {overlap}")
     return 1 - (1 - overlap**width)**bands
 
 

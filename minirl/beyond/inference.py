@@ -128,6 +128,7 @@ from scipy import special
 from minirl.exact.evaluation import ending_chance, evaluate
 from minirl.exact.planning import policy_gradient
 from minirl.kernel import checks
+from minirl.kernel.mdp import check_policy
 from minirl.kernel.softmax import product
 from minirl.people.kl import string_kl
 
@@ -234,7 +235,7 @@ def answer_chances(mdp, policy):
     [0.5  0.25 0.25]
     """
     mdp = replace(mdp, gamma=1.0)
-    ends = ending_chance(mdp, policy)
+    ends = ending_chance(mdp, check_policy(mdp, policy))
     states = np.arange(len(ends))
     per_step = np.broadcast_to(ends[:, None], mdp.shape)
     return np.nan_to_num(np.stack([

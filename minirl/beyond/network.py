@@ -166,10 +166,10 @@ def backpropagate(params, x, h, slope, *, hidden):
     >>> print(grad.round(4))
     [-0.64 -0.64 -0.3   0.3  -0.5   0.5 ]
     """
-    x, h, slope = _features(x), np.asarray(h), np.asarray(slope)
+    x = _features(x)
     inner, _, outer, _ = pieces(params, features=x.shape[1], hidden=hidden)
-    checks.shape("h", h, (len(x), len(outer)))
-    checks.shape("slope", slope, (len(x), outer.shape[1]))
+    h = checks.array("h", h, (len(x), len(outer)))
+    slope = checks.array("slope", slope, (len(x), outer.shape[1]))
     above, below = [(h.T @ slope).ravel(), slope.sum(axis=0)], slope @ outer.T
     if not hidden:
         return np.concatenate(above), below
@@ -324,9 +324,10 @@ def pieces(params, *, features, hidden):
     Examples
     --------
     >>> [part.tolist() for part in pieces(np.arange(7), features=2, hidden=1)]
-    [[[0], [1]], [2], [[3, 4]], [5, 6]]
+    [[[0.0], [1.0]], [2.0], [[3.0, 4.0]], [5.0, 6.0]]
     """
-    params, hidden = np.asarray(params), checks.whole("hidden", hidden, least=0)
+    params, hidden = checks.floats("params", params), checks.whole("hidden", hidden, least=0)
+    checks.finite("params", params)
     features = checks.whole("features", features)
     height = hidden or features  # the numbers that `outer` reads
     actions, left = divmod(params.size - hidden * (features + 1), height + 1)

@@ -217,7 +217,7 @@ def law_loss(x, sizes, losses, *, delta=1e-3):
     sizes, losses = _checked(sizes, losses)
     checks.positive("delta", delta)
     k, logs = sizes.shape[1], np.log(sizes)
-    checks.shape("x", x, (1 + 2 * k,))
+    x = checks.array("x", x, (1 + 2 * k,))
     terms = np.column_stack([np.full(len(sizes), x[0]), x[1:k + 1] - x[k + 1:] * logs])
     top = terms.real.max(axis=1, keepdims=True)
     parts = np.exp(terms - top)

@@ -247,7 +247,8 @@ def from_start(mdp, values):
     >>> print(from_start(unroll(coin_game(), 2), np.array([2.0, np.nan])))
     2.0
     """
-    return (mdp.start * np.nan_to_num(values)).sum()
+    checks.shape("values", values, mdp.shape[:1])
+    return (mdp.start * np.where(mdp.start > 0, values, 0)).sum()
 
 
 def return_variance(mdp, policy, table=None):
@@ -312,7 +313,8 @@ def transitions_under(mdp, policy):
     [[0.75]]
     """
     S, A = mdp.shape
-    mixture = sparse.csr_array((np.ravel(policy), np.arange(S * A), np.arange(0, S * A + 1, A)),
+    policy = checks.array("policy", policy, mdp.shape)
+    mixture = sparse.csr_array((policy.ravel(), np.arange(S * A), np.arange(0, S * A + 1, A)),
                                shape=(S, S * A))
     return mixture @ mdp.transitions
 
@@ -326,7 +328,8 @@ def reachable(mdp, policy):
     >>> print(reachable(unroll(coin_game(), 3), np.array([[1., 0.], [0., 1.], [1., 0.]])))
     [ True  True False]
     """
-    return _spread(transitions_under(mdp, (np.real(policy) > 0).astype(float)).T, mdp.start > 0)
+    used = checks.array("policy", policy, mdp.shape).real > 0
+    return _spread(transitions_under(mdp, used).T, mdp.start > 0)
 
 
 def can_end(mdp, policy):
@@ -338,8 +341,8 @@ def can_end(mdp, policy):
     >>> print(can_end(coin_game(), np.array([[0.75, 0.25]])), can_end(coin_game(), np.eye(2)[[0]]))
     [ True] [False]
     """
-    onwards = transitions_under(mdp, (np.real(policy) > 0).astype(float))
-    return _spread(onwards, ending_chance(mdp, np.real(policy)) > 0)
+    policy = checks.array("policy", policy, mdp.shape).real
+    return _spread(transitions_under(mdp, policy > 0), ending_chance(mdp, policy) > 0)
 
 
 def ending_chance(mdp, policy):
@@ -351,6 +354,7 @@ def ending_chance(mdp, policy):
     >>> print(ending_chance(coin_game(), np.array([[0.75, 0.25]])))
     [0.25]
     """
+    policy = checks.array("policy", policy, mdp.shape)
     return (policy * (mdp.prob * mdp.terminated).sum(axis=2)).sum(axis=1)
 
 
@@ -364,7 +368,8 @@ def valued_states(mdp, policy):
     >>> print(valued_states(unroll(coin_game(), 3), tail))
     [ True False False]
     """
-    return np.full(mdp.shape[0], True) if mdp.gamma < 1 else reachable(mdp, policy)
+    states = reachable(mdp, policy)
+    return np.full(states.shape, True) if mdp.gamma < 1 else states
 
 
 def at_states(states, solution, elsewhere=np.nan):
@@ -400,6 +405,7 @@ def _equation(mdp, policy, table, states=None):
     """γ P_π and r_π of (evaluation.1) in the states where a value is asked, and these (S,) bool."""
     table, policy = checked_table(mdp, policy, table), np.asarray(policy)
     states = valued_states(mdp, policy) if states is None else states
+    checks.shape("states", states, mdp.shape[:1])
     return (mdp.gamma * transitions_under(mdp, policy)[states][:, states],
             (policy * table).sum(axis=1)[states], states)
 

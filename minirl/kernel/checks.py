@@ -254,7 +254,8 @@ def shape(name, values, expected):
 def floats(name, values):
     """An array or a nested list of numbers, not empty, as an array of floating-point numbers.
 
-    Whole numbers become floats, since small integers would wrap around.
+    Whole numbers become floats, since small integers would wrap around.  Floats of 16 or 32 bits
+    become those of 64, in which all is computed.
 
     Examples
     --------
@@ -271,4 +272,4 @@ def floats(name, values):
 
 
 def _as_floats(array):
-    return array.astype(float) if array.dtype.kind in "biu" else array
+    return np.asarray(array, np.result_type(array.dtype, float))

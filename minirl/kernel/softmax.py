@@ -126,6 +126,8 @@ def log_softmax(logits, name="logits"):
     if isinstance(logits, LogPolicy):
         return logits.logp
     logits = checks.floats(name, logits)
+    if logits.ndim == 0:
+        raise ValueError(f"{name} must be a table (S, A), got {logits}")
     largest = logits.max(axis=-1, keepdims=True)  # NaN where there is one
     if not np.isfinite(largest).all():
         raise ValueError(f"{name} must be finite or −∞, and not −∞ all along a row, got {logits}")
@@ -145,6 +147,8 @@ def backward(logp, G):
     [[-0.5  0.5]]
     """
     G = np.asarray(G)
+    if G.shape[G.ndim - np.ndim(logp):] != np.shape(logp):
+        raise ValueError(f"G must end in shape {np.shape(logp)}, got {G.shape}")
     return G - np.exp(logp) * G.sum(axis=-1, keepdims=True)
 
 
@@ -191,6 +195,7 @@ def difference(logp, other_logp, used):
     [1. 0.]
     """
     logp, other_logp = np.asarray(logp), np.asarray(other_logp)
+    checks.shape("other_logp", other_logp, logp.shape)
     zero = np.zeros(logp.shape, np.result_type(logp, other_logp))
     return np.subtract(logp, other_logp, out=zero, where=used)
 
@@ -217,7 +222,7 @@ def log_ratios(logits, ref_logits):
     >>> print(ratios.round(4))
     [[ 0.4055 -0.6931]]
     """
-    logp, ref_logp = log_softmax(logits), log_softmax(ref_logits, "ref_logits")
+    ref_logp, logp = log_softmax(ref_logits, "ref_logits"), log_softmax(logits)
     checks.shape("ref_logits", ref_logp, logp.shape)
     used, ref_used = np.isfinite(logp), np.isfinite(ref_logp)
     if (used != ref_used).any():

@@ -310,11 +310,14 @@ def _tables(logp, teacher_logits, rows):
     """log π, log T and the student's row of each context."""
     teacher_logp = log_softmax(teacher_logits, "teacher_logits")
     rows = _rows(rows, teacher_logp, len(logp))
-    checks.shape("teacher_logits", teacher_logp, (len(rows), logp.shape[1]))
+    checks.shape("teacher_logits", teacher_logp, (len(rows), *logp.shape[1:]))
     return logp, teacher_logp, rows
 
 
 def _rows(rows, teacher_logp, bound):
-    rows = checks.numbers("rows", range(len(teacher_logp)) if rows is None else rows, bound)
+    if rows is None and len(teacher_logp) != bound:
+        raise ValueError(f"rows must be given unless the student has one for each of the "
+                         f"{len(teacher_logp)} contexts, got {bound}")
+    rows = checks.numbers("rows", range(bound) if rows is None else rows, bound)
     checks.shape("rows", rows, teacher_logp.shape[:1])
     return rows

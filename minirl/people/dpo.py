@@ -126,7 +126,7 @@ from numbers import Real
 import numpy as np
 
 from minirl.kernel import checks
-from minirl.kernel.softmax import log_ratios, log_sigmoid
+from minirl.kernel.softmax import log_ratios, log_sigmoid, log_softmax
 from minirl.people.calibration import accuracy
 from minirl.people.fitting import Fit, mean_squares, minimise_near
 from minirl.people.pairs import (check_difference, check_pairs, check_possible, over_pairs,
@@ -221,7 +221,7 @@ def fit_dpo(ref_logits, pairs, *, beta, pull, label_smoothing=0.0) -> Fit:
     >>> print((logits[0, 1] - logits[0, 0]).round(4))
     1.3863
     """
-    check_pairs(pairs, ref_logits)
+    check_pairs(pairs, log_softmax(ref_logits, "ref_logits"))
     checks.positive("beta", beta)
     # A sixteenth of (fitting.3), for f(x) = −log σ(βx) of a log-ratio x: f″(0) = β²/4.
     curvature = beta**2 / 4 / 16 * mean_squares(pairs.difference, pairs.shape)

@@ -267,6 +267,8 @@ def nearest(loss, x, centre):
     ...               np.array([5.0, 3.0]), np.zeros(2)))
     [ 1. -1.]
     """
+    x = checks.array("x", x, np.shape(centre))
+    centre = checks.array("centre", centre, x.shape)
     away = x - centre
     moved = np.flatnonzero(away)
     vectors = _curved(loss, x, moved)[1]

@@ -267,7 +267,7 @@ def mean_squares(rows, shape):
     >>> print(mean_squares(csr_array([[1.0, 0.0], [-1.0, 2.0]]), (1, 2)))
     [[1. 2.]]
     """
-    sums = np.bincount(rows.indices, rows.data**2, np.prod(shape))
+    sums = np.bincount(rows.indices, rows.data**2, np.prod(shape, dtype=int))
     return sums.reshape(shape) / rows.shape[0]
 
 
@@ -282,9 +282,12 @@ def attracted(loss, centre, weight):
     5.0 [2. 1.]
     """
     checks.not_negative("weight", weight)
-    centre = np.asarray(centre, float)
+    centre = checks.floats("centre", centre)
+    if not (centre < np.inf).all():
+        raise ValueError(f"centre must be finite or −∞, got {centre}")
 
     def total(x):
+        checks.shape("centre", centre, np.shape(x))
         value, grad = loss(x)
         away = difference(x, centre, centre != -np.inf)
         return value + weight / 2 * (away**2).sum(), grad + weight * away

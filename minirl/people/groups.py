@@ -196,6 +196,7 @@ def process_normalised(rewards, batch, num_generations):
     """
     sizes = checks.group_sizes(num_generations, batch.lengths.size, least=2)
     steps = _over(np.add, batch.lengths, sizes)
+    rewards = checks.array("rewards", rewards, batch.states.shape)
 
     def mean(values):
         """The mean over the steps of a group, for each of its steps."""
@@ -303,7 +304,9 @@ def weighted(steps, advantages, weights) -> Advantages:
 
 def _totals(rewards, batch):
     """What each string earned, and the sum of its rewards without their signs: (B,) each."""
-    rewards = np.asarray(rewards, float)  # which may be answers, True or False
+    rewards = checks.floats("rewards", rewards)  # which may be answers, True or False
+    shape = (rewards.size,) if batch is None else batch.states.shape
+    rewards = checks.array("rewards", rewards, shape)
     magnitudes = np.abs(rewards)
     return ((rewards, magnitudes) if batch is None
             else (batch.totals(rewards), batch.totals(magnitudes)))

@@ -125,7 +125,7 @@ from functools import partial
 import numpy as np
 
 from minirl.kernel import checks
-from minirl.kernel.softmax import backward, log_ratios
+from minirl.kernel.softmax import backward, log_ratios, log_softmax
 from minirl.people.fitting import Fit, mean_squares, minimise_near
 from minirl.people.pairs import check_difference, check_pairs, check_possible, over_pairs
 
@@ -177,7 +177,7 @@ def fit_ipo(ref_logits, pairs, *, beta, pull) -> Fit:
     >>> print((logits[0, 1] - logits[0, 0]).round(4))
     0.3333
     """
-    check_pairs(pairs, ref_logits)
+    check_pairs(pairs, log_softmax(ref_logits, "ref_logits"))
     D = pairs.difference
     # In squares where DᵀD has fewer entries than D, and does not take long to make.
     in_squares = D.shape[1]**2 < D.nnz and np.diff(D.indptr).max() < LONG

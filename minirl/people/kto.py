@@ -106,7 +106,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minirl.kernel import checks, counts
-from minirl.kernel.softmax import backward, log_ratios, log_sigmoid
+from minirl.kernel.softmax import backward, log_ratios, log_sigmoid, log_softmax
 from minirl.people.fitting import minimise_near
 from minirl.people.pairs import COUNTS, Pairs, check_matrix, check_possible, check_strings
 
@@ -211,8 +211,9 @@ def fit_kto(ref_logits, pairs, *, beta, pull, divergence, desirable_weight=1.0,
     told = (pairs.chosen, pairs.rejected) if isinstance(pairs, Pairs) else pairs
     if not isinstance(told, tuple) or len(told) != 2:
         raise ValueError(f"pairs must be Pairs or two Steps, got {type(pairs).__name__}")
-    check_strings("chosen", told[0], ref_logits)
-    check_strings("rejected", told[1], ref_logits)
+    logp = log_softmax(ref_logits, "ref_logits")
+    check_strings("chosen", told[0], logp)
+    check_strings("rejected", told[1], logp)
     checks.positive("tol", tol)
     plus, minus = map(counts.matrix, told)
     loss = partial(kto_loss, ref_logits=ref_logits, chosen=plus, rejected=minus, beta=beta,
@@ -228,7 +229,7 @@ def fit_kto(ref_logits, pairs, *, beta, pull, divergence, desirable_weight=1.0,
 
 
 def _check_weights(name, weights, strings):
-    if np.shape(weights) not in ((), (strings,)) or not (
-            np.isfinite(weights).all() and np.min(weights) >= 0):
+    w = checks.floats(name, weights)
+    if w.shape not in ((), (strings,)) or not ((w >= 0) & (w < np.inf)).all():
         raise ValueError(f"{name} must be finite and not negative, one for all or one per string, "
                          f"{strings}, got {weights}")

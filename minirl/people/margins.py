@@ -502,6 +502,9 @@ def coupled(values, others, weights):
     >>> print(i, j, mass)
     [0 1 1] [1 1 0] [0.25 0.5  0.25]
     """
+    weights = checks.weights("weights", weights, (np.size(weights),))
+    values = checks.array("values", values, weights.shape)
+    others = checks.array("others", others, weights.shape)
     i, j = np.argsort(values, kind="stable"), np.argsort(others, kind="stable")
     ends, other_ends = np.cumsum(weights[i]), np.cumsum(weights[j])
     cuts, last = np.union1d(ends, other_ends), weights.size - 1  # the last sum may be rounded down

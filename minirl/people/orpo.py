@@ -161,7 +161,7 @@ def fit_orpo(ref_logits, pairs, *, beta, pull) -> Fit:
     >>> print(np.exp(log_softmax(fit.x)).round(3), fit.converged)
     [[0.207 0.793]] True
     """
-    check_pairs(pairs, ref_logits)
+    check_pairs(pairs, log_softmax(ref_logits, "ref_logits"))
     plus, minus = pairs.means
     # Of the likelihood, which is the larger part, each state's n actions curve it by n π(1 − π).
     taken = (plus.T @ np.full(len(pairs), 1 / len(pairs))).reshape(pairs.shape)

@@ -398,6 +398,8 @@ def check_means(chosen, rejected, logp):
     Traceback (most recent call last):
     ValueError: rejected must be (1, 2), B > 0, for a table of shape (1, 2), got (2, 2)
     """
+    if logp.ndim != 2:
+        raise ValueError(f"logits must be a table (S, A), got shape {logp.shape}")
     plus = check_matrix("chosen", chosen, logp, MEANS)
     minus = check_matrix("rejected", rejected, logp, MEANS, plus.shape[0])
     check_possible("chosen", plus, logp)

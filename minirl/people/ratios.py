@@ -395,6 +395,7 @@ def weighted_strings(steps, advantages, weights, *, rows=counts.mean_matrix) -> 
     [0.5]
     """
     lengths = np.diff(steps.starts)
+    checks.positive("the number of strings", lengths.size)
     advantages = checks.array("advantages", advantages, lengths.shape)
     weights = checks.weights("weights", weights, lengths.shape)
     matrix = rows(steps)

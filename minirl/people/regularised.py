@@ -209,6 +209,8 @@ def tilt(ref_logits, action_values, *, beta):
     [[0.8808 0.1192]]
     """
     checks.positive("beta", beta)
+    checks.shape("action_values", log_softmax(action_values, "action_values"),
+                 log_softmax(ref_logits, "ref_logits").shape)
     return log_softmax(log_softmax(ref_logits) + np.asarray(action_values) / beta)
 
 

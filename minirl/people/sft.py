@@ -209,6 +209,7 @@ def fit_sft(start, counts, *, label_smoothing=0.0, tol=1e-9) -> Fit:
     [[0.75 0.25]]
     """
     counts = _checked(counts, label_smoothing)
+    checks.shape("counts", counts, log_softmax(start, "start").shape)
     found = minimise(lambda logits: sft_loss(logits, counts, label_smoothing=label_smoothing),
                      start, tol=tol)
     never = (counts == 0) & (counts.sum(axis=1, keepdims=True) > 0) & (found.x > -np.inf)
@@ -236,6 +237,8 @@ def equivalent_pseudo_count(counts, *, label_smoothing):
 def _checked(counts, label_smoothing=0.0):
     """The counts as an array."""
     counts = checks.floats("counts", counts)
+    if counts.ndim != 2:
+        raise ValueError(f"counts must be a table (S, A), got shape {counts.shape}")
     if not (np.isfinite(counts).all() and (counts >= 0).all() and counts.sum() > 0):
         raise ValueError(f"counts must be finite, not negative and not all zero, "
                          f"got values from {counts.min()} to {counts.max()}")

@@ -176,7 +176,7 @@ def fit_simpo(ref_logits, pairs, *, beta, simpo_gamma, pull) -> Fit:
     >>> print((logits[0, 1] - logits[0, 0]).round(4))
     0.3466
     """
-    check_pairs(pairs, ref_logits)
+    check_pairs(pairs, log_softmax(ref_logits, "ref_logits"))
     return minimise_near(lambda logits: simpo_loss(logits, *pairs.means, beta=beta,
                                                    simpo_gamma=simpo_gamma),
                          ref_logits, pull=pull, examples=len(pairs))

@@ -188,9 +188,10 @@ def ppo_coefficients(logits, old_logits, steps, advantages, *, clip_range=0.2):
     >>> print(ppo_coefficients(new, old, two, np.array([1., -1.])))
     [ 0.  -1.5]
     """
+    advantages = checks.array("advantages", advantages, steps.index.shape)
     ratio = step_ratios(logits, old_logits, steps)
     dead = clipped(ratio, advantages, clip_range=clip_range)
-    return np.where(dead, 0, ratio * np.asarray(advantages))
+    return np.where(dead, 0, ratio * advantages)
 
 
 def grpo_coefficients(logits, old_logits, steps, advantages, *, ref_logits, beta, epsilon=0.2):

@@ -228,8 +228,9 @@ def clipped(ratio, advantages, *, clip_range=0.2):
     [True, False, False, True]
     """
     checks.positive("clip_range", clip_range, finite=False)
-    ratio, advantages = np.asarray(ratio), np.asarray(advantages)
-    checks.shape("advantages", advantages, ratio.shape)
+    ratio = checks.floats("ratio", ratio)
+    advantages = checks.array("advantages", advantages, ratio.shape)
+    checks.finite("ratio", ratio)
     dead = np.where(advantages < 0, ratio < 1 - clip_range, ratio > 1 + clip_range)
     return dead & (advantages != 0)
 

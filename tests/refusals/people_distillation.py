@@ -30,7 +30,9 @@ ROWS = {"distillation": [
         row(lambda use=use: use(rows=(0,)), "rows must have shape (2,), got (1,)"),
         row(lambda use=use: use(np.zeros((2, 3))), "teacher_logits must have shape (2, 2), got"),
         row(lambda use=use: use(np.full((2, 2), np.nan)), "teacher_logits must be finite or −∞"))),
-    row(lambda: distillation_loss(ONE, TWO, VISITS), "rows must be a vector of whole numbers in"),
+    row(lambda: distillation_loss(ONE, TWO, VISITS),
+        "rows must be given unless the student has one for each of the 2 contexts, got 1"),
+    row(lambda: distillation_loss(TWO, ONE, VISITS[:1]), "the 1 contexts, got 2"),
     *(row(lambda call=call, wrong=wrong: call(wrong), "visits must be finite and not negative, got")
       for wrong in ([1.0, -1.0], [np.nan, 1.0], [np.inf, 1.0])
       for call in (lambda visits: distillation_loss(TWO, TWO, visits),

@@ -147,7 +147,7 @@ ROWS = {
         *(row(lambda shape=shape: language(np.zeros(shape)), NO_ORDER.format(shape))
           for shape in ((2, 3), (4,), (3, 3, 1))),
         row(lambda: language(np.array([[0.0, 0.0], [np.nan, 0.0]])),
-            "reward[1, 0, 0] must be finite, got nan"),
+            "rewards must be finite, got", "(entry (1, 0) is nan)"),
         *whole("order", lambda order: widen(LOGITS, order), 3, least=2),
         row(lambda: widen(np.zeros((16, 4)), 2), "order must be at least 3, got 2"),
         row(lambda: widen(np.zeros((3, 4)), 3), NO_ORDER.format((3, 4))),
