@@ -169,6 +169,23 @@ def by_weights(given):
     return given.each("weight").sum()
 
 
+def by_opinions(given):
+    """Strings of which each one is good or bad by itself."""
+    return 2 * len(given.items) + len(liked(given))
+
+
+def liked(given):
+    """The items of which the rejected string is good too, so that good and bad ones are not as
+    many."""
+    return np.flatnonzero(given.each("score") > 0.5)
+
+
+def unpaired(given):
+    """X of the good strings and of the bad ones."""
+    good, bad = given.steps(), given.steps("rejected")
+    return counts.matrix(counts.join([good, counts.select(bad, liked(given))])), counts.matrix(bad)
+
+
 class Loss(NamedTuple):
     """How a loss is called, and which of the laws do not hold for it, and why."""
 
@@ -254,8 +271,9 @@ LOSSES = {
     "dpo.dpo_loss": Loss(pairs(dpo.dpo_loss, beta=0.5, label_smoothing=0.1), by_weights),
     "ipo.ipo_loss": Loss(pairs(ipo.ipo_loss, beta=0.5), by_weights),
     "kto.kto_loss": Loss(lambda g: partial(
-        kto.kto_loss, g.table, g.ref, g.both.plus, g.both.minus, beta=0.5, z0=0.3,
-        desirable_weight=g.each("weight"), undesirable_weight=g.each("score")), by_strings),
+        kto.kto_loss, g.table, g.ref, *unpaired(g), beta=0.5, z0=0.3, desirable_weight=np.append(
+            g.each("weight"), g.each("weight")[liked(g)]), undesirable_weight=g.each("score")),
+        by_opinions),
     "simpo.simpo_loss": Loss(lambda g: partial(
         simpo.simpo_loss, g.table, *g.means, beta=2.0, simpo_gamma=1.0,
         pair_weights=g.each("weight")), by_weights),

@@ -249,7 +249,8 @@ def test_an_action_that_is_not_available_is_as_if_there_were_none(name):
 
 @losses("absent")
 def test_a_probability_of_zero_costs_nothing_or_everything_or_is_refused(name):
-    """Of the policy, or of one of the others, at any entry: never NaN, and no slope without end."""
+    """Of the policy, or of one of the others, at any entry: never NaN, no slope without end, and
+    none at all in a logit of −∞."""
     call = LOSSES[name].call(GIVEN)
     for exchange, argument, array in arrays(call):
         for place in range(array.size) if argument in TABLES else ():
@@ -258,6 +259,7 @@ def test_a_probability_of_zero_costs_nothing_or_everything_or_is_refused(name):
             found = refusal_or_answer(exchange(new), ".*")
             if not isinstance(found, str):
                 assert found[0] > -np.inf and np.isfinite(found[1]).all(), (argument, place)
+                assert argument != "logits" or found[1].flat[place] == 0, place
 
 
 @losses("parts")

@@ -124,9 +124,16 @@ def in_order(rollout, order):
 
 @these(POLICIES)
 def test_a_constant_added_to_a_row_stays_there_and_changes_nothing_else(case):
+    """To the logits, and to those of the reference."""
     shift = np.array([[2.0], [-8.0], [0.5], [32.0]])
-    found, expected = (next(case(case.first._replace(logits=case.first.logits + more)))
-                       for more in (shift, 0))
+    expected, ref = next(case(case.first)), test_trainers.REF
+
+    def change(array):
+        return array + shift if array is ref else array
+
+    moved = case._replace(**{name: mapped(change, getattr(case, name))
+                             for name in ("options", "arguments")})
+    found = next(moved(case.first._replace(logits=case.first.logits + shift)))
     if case.trainer is not test_trainers.rejection_sampling:  # which counts, and moves nothing
         found = found._replace(logits=found.logits - shift)
     assert close(found, expected)

@@ -424,7 +424,7 @@ def chance_to_meet(overlap, bands, width):
     overlap = checks.floats("overlap", overlap)
     if not ((overlap >= 0) & (overlap <= 1)).all():
         raise ValueError(f"overlap must lie in [0, 1], got {overlap}")
-    return 1 - (1 - overlap**width)**bands
+    return 1 - (1 - overlap**checks.whole("width", width))**checks.whole("bands", bands)
 
 
 def contaminated(rows, benchmark):

@@ -233,6 +233,7 @@ def distilled(teacher_logits, visits, *, beta=0.5, rows=None, tol=1e-13):
     [[0.6667 0.3333]]
     """
     checks.fraction("beta", beta)
+    checks.positive("tol", tol)
     teacher_logp = log_softmax(teacher_logits, "teacher_logits")
     rows = _rows(rows, teacher_logp, len(teacher_logp))
     visits = checks.weights("visits", visits, rows.shape)

@@ -281,6 +281,7 @@ def resting_policy(mdp, ref_logits, *, beta, num_generations, tol=1e-10, max_rou
     [[0.618 0.382]] 0.618
     """
     checks.positive("beta", beta)
+    checks.positive("tol", tol)
     K = checks.whole("num_generations", num_generations, least=2)
     share = (K - 1) / (K * beta)  # what multiplies Q − V in (grpo.2)
     ref = np.exp(log_softmax(ref_logits, "ref_logits"))

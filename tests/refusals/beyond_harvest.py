@@ -6,9 +6,9 @@ import numpy as np
 from refusals import fraction, not_negative, positive, row, whole
 from scipy import sparse
 
-from minirl.beyond.harvest import (begin, buckets, fit_classifier, harvest, min_hashes,
-                                   mostly_right, near_duplicates, precision_and_recall, share_of,
-                                   until_stopped)
+from minirl.beyond.harvest import (begin, buckets, chance_to_meet, fit_classifier, harvest,
+                                   min_hashes, mostly_right, near_duplicates, precision_and_recall,
+                                   share_of, until_stopped)
 
 ROWS_OF = sparse.csr_array(np.eye(4))
 FIRST = begin([0], 4, rng=0)
@@ -63,5 +63,11 @@ ROWS = {"harvest": [
     row(lambda: min_hashes(ROWS_OF * [1, 1, 1, 0], 3, rng=0), "rows must have an entry in each"),
     *whole("hashes", lambda hashes: min_hashes(ROWS_OF, hashes, rng=0), 3),
     *whole("bands", lambda bands: buckets(np.ones((3, 4), int), bands), 2),
+    *(row(lambda wrong=wrong: buckets(wrong, 1), "signatures must be a")
+      for wrong in (np.ones(4), np.ones((0, 4)))),
+    *(row(lambda wrong=wrong: chance_to_meet(wrong, 2, 3), "overlap must lie in [0, 1], got")
+      for wrong in ([0.5, np.nan], 1.5, -0.5)),
+    *whole("bands", lambda bands: chance_to_meet(0.5, bands, 3), 2),
+    *whole("width", lambda width: chance_to_meet(0.5, 2, width), 3),
     row(lambda: buckets(np.ones((3, 4), int), 3), "bands must divide the number of hashes, 4, got"),
 ]}

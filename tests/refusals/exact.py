@@ -7,8 +7,9 @@ from refusals import fraction, positive, row, whole
 from worlds import corridor, island, single_outcome
 
 from minirl.exact.average_reward import average_reward, average_reward_gradient
-from minirl.exact.evaluation import (action_values, evaluate, evaluate_all, evaluate_by_sweeps,
-                                     expectation, occupancy, return_variance)
+from minirl.exact.evaluation import (action_values, can_end, ending_chance, evaluate, evaluate_all,
+                                     evaluate_by_sweeps, expectation, from_start, occupancy,
+                                     reachable, return_variance, transitions_under, valued_states)
 from minirl.exact.planning import backward_induction, policy_gradient, value_iteration
 from minirl.exact.return_law import integer_law, reward_law
 from minirl.exact.scorecard import objective, referee
@@ -49,6 +50,12 @@ ROWS = {
         *policies(*(lambda policy, use=use: use(ISLAND, policy) for use in (
             evaluate, evaluate_by_sweeps, occupancy, return_variance)),
                   lambda policy: expectation(ISLAND, policy, np.ones((3, 3)))),
+        *(row(lambda use=use, wrong=wrong: use(ISLAND, wrong), "policy must ")
+          for use in (can_end, ending_chance, reachable, transitions_under, valued_states)
+          for wrong in (THIRDS[:1], THIRDS[:, :1], THIRDS * np.nan)),
+        row(lambda: from_start(ISLAND, np.ones(1)), "values must have shape (3,), got (1,)"),
+        row(lambda: evaluate(ISLAND, THIRDS, states=np.array([True])),
+            "states must have shape (3,), got (1,)"),
         *tables(*(lambda table, use=use: use(ISLAND, THIRDS, table)
                   for use in (evaluate, evaluate_by_sweeps, return_variance))),
         *(row(lambda shape=shape: expectation(ISLAND, THIRDS, np.ones(shape)),

@@ -11,7 +11,7 @@ from minirl.kernel.gradcheck import check
 from minirl.kernel.mdp import TabularMDP, check_policy, unroll
 from minirl.kernel.playing import rollout, start_states, step, steps_played, walk
 from minirl.kernel.sampling import generator, generators
-from minirl.kernel.softmax import entropy_loss
+from minirl.kernel.softmax import backward, entropy_loss, kl, log_softmax
 
 # Steps over a table of 3 states and 4 actions.
 
@@ -120,8 +120,15 @@ ROWS = {
             "x must have shape (3,), got (3, 1)"),
     ],
     "softmax": [
-        row(lambda shape=shape: entropy_loss(np.zeros((3, 4)), np.ones(shape)),
-            f"weights must have shape (3,), got {shape}") for shape in ((4,), (1,), (3, 1), (3, 4))
+        *(row(lambda shape=shape: entropy_loss(np.zeros((3, 4)), np.ones(shape)),
+              f"weights must have shape (3,), got {shape}")
+          for shape in ((4,), (1,), (3, 1), (3, 4))),
+        *(row(lambda shape=shape: backward(np.zeros((3, 4)), np.ones(shape)),
+              f"G must end in shape (3, 4), got {shape}")
+          for shape in ((1, 4), (3, 1), (4,), (), (3, 4, 1))),
+        row(lambda: kl(np.zeros((3, 4)), np.zeros((1, 4))),
+            "other_logp must have shape (3, 4), got (1, 4)"),
+        row(lambda: log_softmax(1.0, "table"), "table must be a table (S, A), got 1.0"),
     ],
     "counts": [
         steps("states must lie in [0, 3), got [0, 3]", (0, 3, 1)),

@@ -95,6 +95,9 @@ ROWS = {
           for call in (lambda wrong=wrong: sft_loss(np.zeros((1, 2)), wrong),
                        lambda wrong=wrong: fit_by_counting(wrong, pseudo_count=0.1),
                        lambda wrong=wrong: equivalent_pseudo_count(wrong, label_smoothing=0.1))),
+        row(lambda: fit_by_counting(np.ones(2), pseudo_count=0.1),
+            "counts must be a table (S, A), got shape (2,)"),
+        row(lambda: fit_sft(np.array([[0, np.nan]]), np.ones((1, 2))), "start must be finite or"),
         row(lambda: sft_loss(np.zeros((1, 2)), np.ones((2, 2))),
             "counts must have shape (1, 2), got (2, 2)"),
         *(row(lambda wrong=wrong: fit_by_counting(np.ones((1, 2)), pseudo_count=wrong),
@@ -199,6 +202,12 @@ ROWS = {
               "num_generations must be ", "got [")
           for sizes in ([5, 5], [12, 0], [-1, 13], [6.5, 5.5])),
         *positive("length", groups.per_length),
+        *(row(lambda judge=judge, wrong=wrong: judge(wrong, None, 2), "rewards must ")
+          for judge in (groups.group_normalised, groups.group_centred, groups.equal_groups,
+                        groups.group_leave_one_out)
+          for wrong in ([1.0, np.nan], [np.inf, 1.0], [], np.ones((1, 2)))),
+        *(row(lambda wrong=wrong: groups.process_normalised(wrong, TWELVE, 4), "rewards must ")
+          for wrong in (EARNED[1:], EARNED * np.nan)),
         *(row(lambda weights=weights: groups.weighted(STEPS, np.ones(12), weights),
               "weights must be 12 positive numbers, got ")
           for weights in (np.ones(11), np.ones((12, 1)), *(
@@ -237,6 +246,8 @@ ROWS = {
         *(row(lambda loss=loss: loss(ZEROS[:2], ZEROS[:2], JUDGED),
               "the matrix of the batch must have 6 columns, got 12")
           for loss in (partial(string_loss, gate=unclipped), gmpo_loss)),
+        row(lambda: weighted_strings(EMPTY._replace(starts=np.zeros(1, int)), [], []),
+            "the number of strings must be positive and finite, got 0"),
         row(lambda: weighted_strings(STEPS, np.ones(STEPS.index.size), np.ones(12)),
             f"advantages must have shape (12,), got ({STEPS.index.size},)"),
         row(lambda: weighted_strings(STEPS, np.ones(12), -np.ones(12)), "weights must", "-1"),
@@ -253,6 +264,8 @@ ROWS = {
             "old_logits must have shape (4, 3), got (2, 3)"),
         row(lambda: grpo_loss(ZEROS, ZEROS, BATCH, ref_logits=ZEROS[:2], beta=0.0),
             "ref_logits must have shape (4, 3), got (2, 3)"),
+        *positive("tol", lambda tol: resting_policy(coin_game(), np.zeros((1, 2)), beta=1.0,
+                                                    num_generations=2, tol=tol)),
         *whole("num_iterations", lambda number: trained(num_iterations=number), 2),
         row(lambda: trained(num_generations=1), "num_generations must be at least 2, got 1"),
         row(lambda: trained(num_generations=5),

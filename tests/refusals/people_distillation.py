@@ -1,7 +1,7 @@
 """What distillation refuses."""
 
 import numpy as np
-from refusals import fraction, row
+from refusals import fraction, positive, row
 
 from minirl.exact.evaluation import NoEnd
 from minirl.kernel.mdp import coin_game, unroll
@@ -37,6 +37,7 @@ ROWS = {"distillation": [
       for wrong in ([1.0, -1.0], [np.nan, 1.0], [np.inf, 1.0])
       for call in (lambda visits: distillation_loss(TWO, TWO, visits),
                    lambda visits: distilled(TWO, visits))),
+    *positive("tol", lambda tol: distilled(TWO, VISITS, tol=tol)),
     row(lambda: distilled(TWO, np.ones(3)), "visits must have shape (2,), got (3,)"),
     row(lambda: distilled(TWO, VISITS, rows=[1, 1]),
         "rows must hold each number up to the largest, got [1]"),

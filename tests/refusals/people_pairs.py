@@ -11,14 +11,15 @@ from minirl.exact.evaluation import NoEnd
 from minirl.kernel import counts
 from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
 from minirl.people.dpo import dpo_loss, fit_dpo, logistic, preference_metrics
-from minirl.people.existence import covariance, existence, flat_directions, verdict
+from minirl.people.existence import (covariance, existence, flat_directions, nearest,
+                                     verdict)
 from minirl.people.fitting import attracted, minimise, minimise_near
 from minirl.people.ipo import fit_ipo, ipo_in_squares, ipo_loss, squared
 from minirl.people.kto import fit_kto, kto_loss
 from minirl.people.margins import (alpha_divergence, aot_loss, aot_unpaired_loss, apo_down,
-                                   apo_zero, bco, discopop, exo, exponential, fit_margins,
-                                   forward_kl, hinge, margin_loss, nca, robust, savage, sppo,
-                                   truncated_squared, under, wanted_lead)
+                                   apo_zero, bco, coupled, discopop, exo, exponential,
+                                   fit_margins, forward_kl, hinge, margin_loss, nca, robust, savage,
+                                   sppo, truncated_squared, under, wanted_lead)
 from minirl.people.orpo import fit_orpo, odds, orpo_loss
 from minirl.people.pairs import (COUNTS, MEANS, Pairs, check_matrix, choices, reward_margins,
                                  shares)
@@ -153,6 +154,10 @@ LOGISTIC = partial(logistic, beta=1.0)
 
 def margins():
     """The rows of the functions of margins, and of their φ."""
+    for name in "values", "others", "weights":
+        for wrong in [0.5], [np.nan, 0.5]:
+            given = dict.fromkeys(("values", "others", "weights"), np.array([0.5, 0.5]))
+            yield row(lambda given=given | {name: np.array(wrong)}: coupled(**given), "must ")
     for loss in (margin_loss, aot_loss, aot_unpaired_loss):
         for q in WRONG_SHARES:
             yield row(lambda q=q, loss=loss: loss(ZEROS, ZEROS, PAIRS, LOGISTIC, pair_weights=q),
@@ -229,6 +234,9 @@ ROWS = {
         *whole("examples", lambda n: minimise_near(bowl, ZEROS, pull=1.0, examples=n), 3),
         *whole("max_iterations", lambda n: minimise(bowl, ZEROS + 1, max_iterations=n), 5),
         *not_negative("weight", lambda weight: attracted(bowl, ZEROS, weight)),
+        *(row(lambda wrong=wrong: attracted(bowl, one_is(wrong), 1.0),
+              "centre must be finite or −∞, got") for wrong in (np.nan, np.inf)),
+        row(lambda: attracted(bowl, ZEROS[:1], 1.0)(ZEROS), "centre must have shape (3, 3), got"),
         *(problem for call in (lambda tol: minimise(bowl, ZEROS, tol=tol),
                                lambda tol: fit_reward_model(ZEROS, PAIRS, pull=1.0, tol=tol))
           for problem in positive("tol", call)),
@@ -302,6 +310,10 @@ ROWS = {
           for call in (existence, flat_directions) for wrong in (np.nan, np.inf)),
         *(row(lambda call=call, wrong=wrong: call(wrong), "D must be a")
           for call in (existence, flat_directions) for wrong in (np.ones(3), [["a"]], 1.0, None)),
+        *(row(lambda x=x, centre=centre: nearest(lambda x: (0.0, 0 * x), x, centre), said)
+          for x, centre, said in ((np.zeros(2), np.zeros(1), "x must have shape (1,), got (2,)"),
+                                  (np.array([np.nan]), np.zeros(1), "x must be finite"),
+                                  (np.zeros(1), np.array([np.inf]), "centre must be finite"))),
         row(lambda: verdict(existence(np.eye(3)), "AB"), "names must be 3, one per column, got 2"),
         row(lambda: existence(choices([0], [1], 2)), "`.difference` of Pairs", "got Pairs"),
         *whole("examples", lambda B: covariance(lambda x: (0.0, 2 * x), np.ones(2), examples=B,
@@ -388,6 +400,8 @@ ROWS = {
         *(problem for run in (clipped, told) for problem in (
             row(lambda run=run: run(advantages=np.ones(10)),
                 "advantages must have shape (9,), got (10,)"),
+            row(lambda run=run: run(advantages=np.array([*[1.0] * 8, np.nan])),
+                "advantages must be finite, got", "(entry 8 is nan)"),
             row(lambda run=run: run(old_logits=ZEROS[:1]),
                 "old_logits must have shape (3, 3), got (1, 3)"),
             row(lambda run=run: run(logits=ZEROS[:2]),
