@@ -2,8 +2,10 @@
 checked steps and checked strings; the words of the reference; and letters that must all be right.
 """
 
+from bisect import bisect
 from functools import cache
 
+from luck import assert_mean, assert_share
 import numpy as np
 import pytest
 from worlds import random_mdp
@@ -71,18 +73,19 @@ def test_steps_that_may_be_right_by_listing_all(seed):
     assert clean >= 0.8**(chance @ batch.lengths)
 
 
+@pytest.mark.statistical
 @SEEDS
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_checked_steps_by_drawing_them(seed, k):
-    """(cascade.3), within three standard errors"""
+    """(cascade.3)"""
     world, policy, correct = some_steps(seed, K=1)
-    rng, runs = np.random.default_rng(seed), 4000
+    rng, runs, chances = np.random.default_rng(seed), 4000, policy.cumsum(axis=1)[:, :2].tolist()
     clean, draws, lengths = np.zeros(runs), np.zeros(runs), np.zeros(runs)
     for run in range(runs):
         s = rng.choice(12, p=world.start)
         while True:
             for attempt in range(k):
-                a = rng.choice(3, p=policy[s])
+                a = bisect(chances[s], rng.random())
                 draws[run] += 1
                 if correct[s, a]:
                     break
@@ -96,7 +99,7 @@ def test_checked_steps_by_drawing_them(seed, k):
     found = checked_steps(world, policy, correct, k)
     for exact, drawn in ((found.clean, clean), (found.draws, draws),
                          (found.length, lengths[clean == 1])):
-        assert abs(exact - drawn.mean()) <= 3 * drawn.std() / drawn.size**0.5 + 1e-12
+        assert_mean(exact, drawn)
 
 
 @SEEDS
@@ -158,15 +161,15 @@ def test_words_without_a_wrong_step_and_what_a_power_says():
     assert round(errors.steps, 3) == 6.913 and round(errors.clean - errors.alike, 4) == 0.0116
 
 
+@pytest.mark.statistical
 def test_drawn_words_are_clean_as_often_as_they_should():
-    """Within three standard errors"""
     world, policy, correct = words()
     steps = sample(np.log(policy), 20_000, rng=0)
     wrong = counts.matrix(steps) @ (~correct).ravel().astype(float)
-    clean, exact = (wrong == 0).mean(), clean_chances(world, policy, correct)[0]
-    assert abs(clean - exact) < 3 * (exact * (1 - exact) / 20_000)**0.5
+    assert_share(clean_chances(world, policy, correct)[0], wrong == 0)
 
 
+@pytest.mark.statistical
 def test_checked_steps_of_words_in_draws():
     world, policy, correct = words()
     rng, found = np.random.default_rng(1), checked_steps(world, policy, correct, 2)
@@ -176,8 +179,7 @@ def test_checked_steps_of_words_in_draws():
     right = correct[batch.states, batch.actions]
     # A step that is wrong is drawn again: the first wrong step that fails twice ends the string.
     weight = np.where(right, 1 + again[batch.states], 0.0)
-    chances = np.multiply.reduceat(weight, batch.starts[:-1])
-    assert abs(found.clean - chances.mean()) < 3 * chances.std() / chances.size**0.5
+    assert_mean(found.clean, np.multiply.reduceat(weight, batch.starts[:-1]))
 
 
 def test_what_checks_of_words_buy():
@@ -194,10 +196,10 @@ def test_what_checks_of_words_buy():
     assert round(checks[1].draws / checks[0].draws, 2) == 1.58
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_words_until_one_is_clean_by_drawing_them(n):
-    """At most n words: a draw buys as much for each n, and less if no one stops.  Within three
-    standard errors"""
+    """At most n words: a draw buys as much for each n, and less if no one stops"""
     world, policy, correct = words()
     batch = rollout(world, policy, np.zeros(50_000, int), horizon=200, rng=np.random.default_rng(n))
     wrong = ~correct[batch.states, batch.actions]
@@ -207,9 +209,8 @@ def test_words_until_one_is_clean_by_drawing_them(n):
     tried = np.where(clean.any(axis=1), clean.argmax(axis=1) + 1, n)
     draws = np.where(np.arange(n) < tried[:, None], until.reshape(-1, n), 0).sum(axis=1)
     one = checked_steps(world, policy, correct, 1)
-    for_a_clean_one = clean.any(axis=1) - draws * one.clean / one.draws
-    assert abs(for_a_clean_one.mean()) < 3 * for_a_clean_one.std() / len(draws)**0.5
-    assert abs(clean.any(axis=1).mean() - pass_at_k(one.clean, n)) < 3 * 0.5 / len(draws)**0.5
+    assert_mean(0, clean.any(axis=1) - draws * one.clean / one.draws)
+    assert_share(pass_at_k(one.clean, n), clean.any(axis=1))
 
 
 @pytest.mark.parametrize("end", [0.05, 0.2, 0.7])

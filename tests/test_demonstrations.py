@@ -70,6 +70,7 @@ def test_completions_of_one_prompt_stand_together_and_follow_the_state_it_leaves
                      in (("a", "a"), ("bc", "c"), ("", ""), ("ab", "b")) for _ in range(3)]
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 2.0])
 def test_what_is_written_follows_the_table_at_its_temperature(temperature):
     found = complete(MODEL, 4000, rng=1, prompts=["", "ab"], temperature=temperature)
@@ -102,6 +103,7 @@ def test_the_law_of_what_passes_is_again_a_bigram():
                                atol=1e-10)
 
 
+@pytest.mark.statistical
 def test_rejection_sampling_keeps_strings_of_that_law_in_the_right_share():
     """(demonstrations.1), by chi-square, and the share by a z-test."""
     Z, policy = conditional(LOGITS)

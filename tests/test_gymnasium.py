@@ -235,6 +235,7 @@ def played(env, steps, seed):
         state = env.reset()[0] if terminated else following
 
 
+@pytest.mark.statistical
 def test_the_steps_follow_the_law():
     """Outcomes of 4,000 random steps in all states, by the sum of their chi-squares."""
     env = WorldEnv(GridWorld(parse("SFA\naFG"), success_rate=0.4, slip=OTHERS, wind=(1, 0, 0)))

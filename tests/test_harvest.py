@@ -6,10 +6,12 @@ from itertools import combinations, islice
 import re
 
 import defaults
+from luck import FALSE_ALARM, assert_share
 import numpy as np
 import pytest
 from refusals import same
 from scipy import sparse
+from scipy.special import chdtrc
 
 from minirl.beyond import harvest as chapter
 from minirl.beyond.harvest import (Harvest, begin, buckets, chance_to_meet, contaminated,
@@ -379,19 +381,25 @@ def test_no_lines_have_no_near_duplicates():
     assert [part.shape for part in near_duplicates(sparse.csr_array((0, 5)))] == 3 * [(0,)]
 
 
+@pytest.mark.statistical
 def test_two_lines_agree_with_the_chance_of_their_overlap_and_meet_with_that_of_the_formula():
-    """(harvest.5) and (harvest.6): a hundred pairs, and 20,000 orders"""
+    """(harvest.5) and (harvest.6): a hundred pairs, and 20,000 orders.  The pairs share the orders,
+    so that their errors depend on each other; the chi-square is that of all together."""
     rows = some_rows(200, 12, 0.6)
     rows = sparse.csr_array(sparse.hstack([rows, np.ones((200, 1))]))
     one, other = np.arange(100), np.arange(100, 200)
     overlap = overlaps(rows, rows).toarray()[one, other]
     signatures = min_hashes(rows, 20_000, rng=3)
     agree = signatures[one] == signatures[other]
-    error = (agree.mean(axis=1) - overlap) / np.sqrt(overlap * (1 - overlap) / 20_000 + 1e-12)
-    assert np.abs(error[overlap < 1]).max() < 4.5 and 0.7 < error[overlap < 1].std() < 1.3
-    assert agree[overlap == 1].all()
-    bands = agree.reshape(100, 1_000, 4, 5).all(axis=3).any(axis=2).mean(axis=1)
-    assert np.abs(bands - chance_to_meet(overlap, 4, 5)).max() < 4.5 * np.sqrt(0.25 / 1_000)
+    for chance, hits in zip(overlap, agree):
+        assert_share(chance, hits)
+    errors, shared = (agree.mean(axis=1) - overlap), np.cov(agree) / 20_000
+    statistic = errors @ np.linalg.pinv(shared, rcond=1e-9, hermitian=True) @ errors
+    freedom = np.linalg.matrix_rank(shared, rtol=1e-9, hermitian=True)
+    assert freedom > 50 and FALSE_ALARM < chdtrc(freedom, statistic) < 1 - FALSE_ALARM
+    bands = agree.reshape(100, 1_000, 4, 5).all(axis=3).any(axis=2)
+    for chance, hits in zip(chance_to_meet(overlap, 4, 5), bands):
+        assert_share(chance, hits)
 
 
 def test_lines_meet_in_a_bucket_if_they_agree_in_all_of_a_band():

@@ -6,6 +6,7 @@ from functools import cache
 from itertools import product
 from math import comb, exp, log
 
+from luck import assert_mean
 import numpy as np
 import pytest
 from worlds import random_mdp
@@ -101,13 +102,12 @@ def test_the_majority_is_right_by_listing_all_votes(chances, k):
     assert together.sum() == pytest.approx(1, abs=1e-12)
 
 
+@pytest.mark.statistical
 def test_many_votes_by_drawing_them():
     rng, chances = np.random.default_rng(0), [0.3, 0.35, 0.2, 0.15]
     votes = rng.multinomial(33, chances, 100_000)
     top = votes == votes.max(axis=1, keepdims=True)
-    won = top[:, 0] / top.sum(axis=1)
-    error = won.std() / won.size**0.5
-    assert abs(majority_at_k(chances, 0, 33) - won.mean()) < 3 * error
+    assert_mean(majority_at_k(chances, 0, 33), top[:, 0] / top.sum(axis=1))
 
 
 def test_votes_of_the_text_and_many_of_them():

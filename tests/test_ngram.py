@@ -227,6 +227,7 @@ def test_a_hot_decoding_takes_all_that_are_kept_alike():
     np.testing.assert_allclose(found, [[1 / 3, 1 / 3, 1 / 3, 0]], rtol=1e-12)
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("order", [2, 3])
 @pytest.mark.parametrize("temperature", [0.6, 1.0])
 @pytest.mark.parametrize("cut", [{}, {"top_k": 3}, {"top_p": 0.95}])

@@ -117,6 +117,7 @@ def test_a_first_state_counts_the_running_sums_that_are_no_larger():
 # Playing.
 
 
+@pytest.mark.statistical
 def test_what_a_cut_takes_from_the_coin_game_is_what_the_last_state_is_worth():
     """0.875 with a horizon of 3, and 0.125 = ⅛ · 1 for what would have come: together J = 1."""
     fair = np.array([[0.5, 0.5]])
@@ -188,6 +189,7 @@ def test_selected_episodes_are_those_that_were_asked_for_in_their_order(played, 
     assert_same(play, kept)
 
 
+@pytest.mark.statistical
 def test_episodes_follow_the_law_of_the_world_and_the_policy():
     """Chi-square over every possible episode of at most two steps, zero probabilities included."""
     rng = np.random.default_rng(4)
@@ -214,6 +216,7 @@ def test_episodes_follow_the_law_of_the_world_and_the_policy():
                       np.array(list(expected.values())))
 
 
+@pytest.mark.statistical
 def test_neighbouring_episodes_do_not_share_their_luck():
     """One draw for all episodes, or for an action and its outcome, would pass a marginal test."""
     mdp = TabularMDP(next_state=np.zeros((1, 2, 2), int), prob=np.full((1, 2, 2), 0.5),
@@ -296,6 +299,7 @@ def test_states_may_be_lists_or_whole_floats_and_a_policy_nested_lists(world, ki
     assert_same(step(world, other, [0.0] * 20, 1), step(world, expected, np.zeros(20, int), 1))
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("starts", [[1], [0.25, 0.75], [0.5, 0, 0.5], [0.2, 0.3, 0, 0.5]])
 def test_where_a_walk_ends_it_begins_again_by_the_law_of_the_start(starts):
     """From one, two and three first states; every step ends an episode."""
@@ -512,6 +516,7 @@ def test_one_long_episode_does_not_make_the_others_long():
     assert play.truncated.sum() == play.truncated[1000] and peak < 3e6
 
 
+@pytest.mark.statistical
 def test_every_step_of_a_long_episode_has_luck_of_its_own():
     """Chi-square of two steps, within a block and in two: words used twice would show."""
     play = rollout(FOREVER, np.full((2, 2), 0.5), np.zeros(8000, int), horizon=40, rng=9)
@@ -552,6 +557,7 @@ def test_a_walk_follows_the_tables_and_starts_again_at_an_end(start):
     assert ends > 100 and moves.terminated.any(axis=0).all()
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("start", [[0.1, 0.0, 0.3, 0.6], [0.0, 0.4, 0.0, 0.6]])
 def test_a_walk_begins_its_episodes_by_the_start_distribution(start):
     """Chi-square, a fresh draw for each; whoever ended, from wherever, whatever the neighbour got.
@@ -570,6 +576,7 @@ def test_a_walk_begins_its_episodes_by_the_start_distribution(start):
         assert_drawn_from(observed[expected > 0], expected[expected > 0])
 
 
+@pytest.mark.statistical
 def test_every_step_of_a_walk_has_luck_of_its_own():
     """Chi-square of two steps of one world, and of two worlds at one step."""
     moves = walked(FOREVER, np.full((2, 2), 0.5), np.zeros(8000, int), 34, 17).actions

@@ -51,6 +51,7 @@ def rated(monkeypatch, pairs, **options):
     return texts_of(sample_pairs(LOGITS, REWARDS, len(pairs), **options))
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("temperature", [0.7, 1.0, 4.0])
 def test_the_rater_prefers_the_first_string_as_often_as_the_law_says(monkeypatch, temperature):
     """(preferences.1), on given pairs; z-tests, at 1e-6 for all of them together."""
@@ -104,6 +105,7 @@ def test_the_responses_to_each_prompt_take_the_temperatures_in_turn(monkeypatch,
     assert WORDS.decode(steps) == list(expected) * 4
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("temperatures", [(1.0,), (0.5, 2.0), (0.7, 1.0, 3.0)])
 def test_each_response_follows_the_table_of_its_own_temperature(temperatures):
     """By chi-square, row by row, with prompts."""
@@ -152,6 +154,7 @@ def test_the_rater_counts_the_step_from_the_prompt_and_not_the_prompt():
 # Noise and ties.
 
 
+@pytest.mark.statistical
 def test_ties_are_left_out_and_counted(monkeypatch):
     """(preferences.1) for the others: z-tests on given pairs, at 1e-6 for all together."""
     strings = WORDS.encode([text for pair in GIVEN * DRAWS for text in pair])

@@ -66,6 +66,7 @@ def test_the_shares_of_the_answers_are_those_of_the_law(temperature, noise, ties
         np.testing.assert_allclose(found, expected, rtol=0, atol=2 / FINE)
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.5, "noise": 0.1, "ties": 0.8}])
 def test_real_luck_has_the_same_law(options):
     """(raters.1) and (raters.3): z-tests at 1e-6 for all together, on pairs that are mixed."""
@@ -98,6 +99,7 @@ def test_the_defaults_are_temperature_one_without_noise_or_ties():
 # Programs.
 
 
+@pytest.mark.statistical
 def test_a_program_prefers_the_larger_score_and_ties_equal_ones():
     """Without luck by default; errors only between different scores, by the law of a person."""
     scores = np.array(list(product((0.0, 1.0, 1.0 + 1e-15, -3e9), repeat=2)))
@@ -122,6 +124,7 @@ def test_two_equal_scores_anywhere_leave_a_ranking_undecided():
 # Rankings.
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("temperature, noise", [(1.0, 0.0), (0.5, 0.0), (3.0, 0.0), (1.0, 0.3)])
 def test_rankings_are_as_frequent_as_plackett_and_luce_say(temperature, noise):
     """(raters.2): chi-square over all 24 orders of four responses."""
