@@ -503,6 +503,7 @@ def test_after_100_000_episodes_of_blackjack_its_value_is_known_to_a_few_thousan
     assert value_after(100_000) == pytest.approx(-0.0488, abs=0.003)
 
 
+@pytest.mark.statistical
 def test_the_law_of_blackjack_is_that_of_gymnasium():
     """Observations, by chi-square over 3,000 games of a policy that tries everything."""
     env, world = theirs("Blackjack"), Environment(theirs("Blackjack"))

@@ -231,6 +231,7 @@ def test_from_nothing_but_the_bias_moves():
     assert not grad[:-A].any() and grad[-A:].all()
 
 
+@pytest.mark.statistical
 def test_random_params_begin_near_equal_logits_inside_of_the_bend():
     rng = np.random.default_rng(13)
     x, params = rng.normal(size=(500, 9)), random_params(9, 400, A, rng=rng, scale=2.0)

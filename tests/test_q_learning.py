@@ -393,6 +393,7 @@ def test_in_a_deterministic_world_expected_sarsa_finds_what_its_own_policy_is_wo
             assert np.abs(worth - best).max() > 0.1
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("learner", [sarsa, expected_sarsa, double_q_learning],
                          ids=["sarsa", "expected_sarsa", "double"])
 def test_in_a_random_world_each_seed_finds_what_its_learner_is_after(learner):
@@ -568,6 +569,7 @@ def test_states_that_no_episode_reaches_are_not_judged():
 # Sutton and Barto, 2nd edition.
 
 
+@pytest.mark.statistical
 def test_q_learning_crosses_the_windy_grid_in_fifteen_steps():
     """Example 6.5: 15 is the minimum, and after 8,000 steps every seed has found it."""
     windy = windy_grid().mdp(gamma=1.0)

@@ -282,6 +282,7 @@ def test_an_action_that_is_not_available_is_never_taken_or_learned(case):
         next(case.trainer(world, case.first, *case.arguments, **case.options))
 
 
+@pytest.mark.statistical
 @pytest.mark.slow
 @pytest.mark.parametrize("trainer, least, options", [
     (reinforce, 0.9, {}), (actor_critic, 0.9, {}),
