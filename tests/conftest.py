@@ -50,8 +50,15 @@ def pytest_configure(config):
 
 def pytest_generate_tests(metafunc):
     seeds = metafunc.config.option.seeds
-    if seeds > 1 and metafunc.definition.get_closest_marker("statistical"):
+    marked = metafunc.definition.get_closest_marker("statistical")
+    if seeds > 1 and (marked or "rng" in metafunc.fixturenames):
         metafunc.parametrize("other_seeds", range(seeds), indirect=True)
+
+
+def pytest_itemcollected(item):
+    """What wants numbers from `rng` is true of any."""
+    if "rng" in getattr(item, "fixturenames", ()):
+        item.add_marker("statistical")
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 from languages import all_strings, as_steps
+from luck import FALSE_ALARM
 from scipy.special import chdtrc
 
 from minirl.kernel import counts
@@ -18,7 +19,6 @@ from toy_lm.ngram import decoding, nats_per_character, score
 from toy_lm.verifiers import is_palindrome, palindrome_counts
 from toy_lm.vocabulary import Vocabulary, from_items
 
-FALSE_ALARM = 1e-6
 WORDS = Vocabulary("abc")
 LOGITS = np.array([[-1.0, 0.3, 0.9, -0.2], [0.4, -0.6, 0.8, 0.1], [0.2, 1.1, -1.2, 0.5],
                    [-0.3, 0.7, 0.0, -0.9]])

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 import re
 
+from luck import FALSE_ALARM
 import numpy as np
 import pytest
 from scipy.special import chdtrc
@@ -32,7 +33,6 @@ from minirl.play.q_learning import (double_q_learning, expected_sarsa, learners,
 
 BLACKJACK = blackjack()
 BLACKJACK_LAW = BLACKJACK.P
-FALSE_ALARM = 1e-6
 ID = "minirl/GridWorld-v0"
 WORLDS = {"4x4": maps.frozen_lake(), "8x8": maps.frozen_lake(maps.LAKE_8X8),
           "cliff": maps.cliff_walk(), "windy": maps.windy_grid(), "four_rooms": maps.four_rooms(),

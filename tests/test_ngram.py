@@ -5,6 +5,7 @@ from itertools import product
 from math import exp, prod
 import re
 
+from luck import FALSE_ALARM
 import numpy as np
 import pytest
 from scipy.special import chdtrc
@@ -18,7 +19,6 @@ from toy_lm.ngram import (HORIZON, decoding, finished, language, nats_per_charac
                           sample, score, widen)
 from toy_lm.vocabulary import from_items
 
-FALSE_ALARM = 1e-6
 WORDS = from_items(["abc"])
 LOGITS = np.array([[-1.0, 0.3, 0.9, -0.2], [0.4, -0.6, 0.8, 0.1], [0.2, 1.1, -1.2, 0.5],
                    [-0.3, 0.7, 0.0, -0.9]])

@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import islice
 import tracemalloc
 
+from luck import FALSE_ALARM
 import numpy as np
 import pytest
 from scipy.special import chdtrc
@@ -16,7 +17,6 @@ from minirl.kernel.playing import (Moves, _chain, first_states, move, rollout, s
 from minirl.kernel.sampling import generators
 from worlds import apart, episodes, random_mdp, random_policy, single_outcome
 
-FALSE_ALARM = 1e-6
 FOREVER = single_outcome([[1, 0], [0, 1]], [[1, 0], [2, 0]], np.zeros((2, 2)), [0.5, 0.5])
 
 

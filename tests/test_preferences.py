@@ -4,6 +4,7 @@ from collections import Counter
 from itertools import product
 from math import exp, sqrt
 
+from luck import FALSE_ALARM
 import numpy as np
 import pytest
 from scipy.special import chdtrc
@@ -26,7 +27,6 @@ REWARDS = np.array([[-1.0, 1.0, 0.0, 2.0], [0.0, -1.0, 1.0, 1.0], [2.0, 0.0, -1.
 GIVEN = [("", "a"), ("a", ""), ("abc", "cc"), ("b", "ba"), ("ca", "c"), ("a", "c"), ("bb", "bb"),
          ("cab", "cc")]
 DRAWS = 4000
-FALSE_ALARM = 1e-6
 
 
 def reward_of(text):

@@ -7,6 +7,7 @@ from math import exp, prod
 import numpy as np
 import pytest
 from languages import running_example
+from luck import FALSE_ALARM
 from scipy.special import chdtrc
 
 from minirl.kernel import counts
@@ -17,7 +18,6 @@ from toy_lm.raters import (FIRST, SECOND, TIE, choose, compare, judgement, pairs
                            undecided)
 from toy_lm.vocabulary import Vocabulary
 
-FALSE_ALARM = 1e-6
 FINE = 20_000
 REWARDS = [(0.0, 0.0), (1.0, 0.0), (-0.5, 2.0), (3.0, 2.5), (-4.0, 4.0)]
 LAWS = [(1.0, 0.0, 0.0), (0.7, 0.2, 0.4), (3.0, 1.0, 5.0), (3.0, 0.2, 0.0), (0.7, 0.0, 5.0)]
