@@ -266,7 +266,9 @@ def test_k_sweeps_are_k_steps_and_stop_at_the_first_change_that_is_small_enough(
     worth = values_by_steps(mdp, policy, 20)
     factor = gamma / (1 - gamma) if gamma < 1 else 1.0
     bounds = [factor * np.abs(now - before).max() for before, now in zip(worth, worth[1:])]
-    for k in 1, 2, 3, 8, 20:
+    felt = [k for k in (1, 2, 3, 8, 20) if bounds[k - 1] > 1e-9]  # others are as small as rounding
+    assert len(felt) > 2
+    for k in felt:
         found = evaluate_by_sweeps(mdp, policy, tol=1.001 * bounds[k - 1], max_sweeps=k)
         np.testing.assert_allclose(found, worth[k], atol=1e-13)
         with pytest.raises(ValueError, match=f"still move after max_sweeps = {k} sweeps"):

@@ -426,7 +426,8 @@ def test_the_slope_of_the_frontier_is_the_price(rng, gamma, K):
     """(regularised.7), by central differences along the path"""
     mdp = random_mdp(rng, 4, 3, K, gamma)
     ref = rng.normal(size=mdp.shape)
-    for beta in 3.0, 8.0:
+    least = critical_beta(mdp, ref) if K == 1 else 0.0
+    for beta in 3.0 + least, 8.0 + least:
         before, after = frontier(mdp, ref, [beta * (1 + 1e-4), beta * (1 - 1e-4)])
         assert before.kl < after.kl and before.reward < after.reward
         slope = (after.reward - before.reward) / (after.kl - before.kl)
@@ -467,14 +468,15 @@ def test_what_the_reference_never_does_is_a_world_without_that_action(rng, gamma
         shared = np.column_stack([ref_logits[:, 0] - np.log(2), ref_logits[:, 1],
                                   ref_logits[:, 0] - np.log(2)])
         masked = replace(mdp, available=np.tile([True, True, False], (4, 1)))
-        for beta in 0.5, 3.0:
+        least = critical_beta(mdp, shared) if gamma == K == 1 else 0.0
+        for beta in least + 0.5, least + 3.0:
             best, same = (regularised_optimum(world, ref, beta=beta)
                           for world, ref in ((masked, ref_logits), (mdp, shared)))
             np.testing.assert_allclose(best.values, same.values, rtol=1e-11)
             np.testing.assert_allclose(best.policy[:, 1], same.policy[:, 1], rtol=1e-9)
             assert (best.policy[:, 2] == 0).all() and (best.action_values[:, 2] == -np.inf).all()
-        points = [frontier(world, ref, [2.0])[0] for world, ref in ((masked, ref_logits),
-                                                                    (mdp, shared))]
+        points = [frontier(world, ref, [least + 2.0])[0] for world, ref in (
+            (masked, ref_logits), (mdp, shared))]
         assert points[0] == pytest.approx(points[1], rel=1e-9)
 
 
