@@ -6,9 +6,10 @@ chance 2e-8, so that there is room for fifty comparisons.
 """
 
 import numpy as np
+from scipy.special import bdtr, bdtrc
 
 FALSE_ALARM = 1e-6
-ERRORS = 5.6
+ERRORS, ONE_SIDE = 5.6, 1e-8
 
 
 def assert_mean(exact, sample):
@@ -18,6 +19,8 @@ def assert_mean(exact, sample):
 
 
 def assert_share(chance, hits):
-    """As `assert_mean`, for independent events (N,) bool of a known chance."""
-    error = (chance * (1 - chance) / np.size(hits))**0.5
-    assert abs(np.mean(hits) - chance) <= ERRORS * error + 1e-12
+    """As rare as 5.6 standard errors are as few or as many of N independent events (N,) bool of a
+    known chance, by the binomial law: also where hardly any is expected."""
+    number, N, chance = np.count_nonzero(hits), np.size(hits), min(chance, 1.0)
+    assert bdtr(number, N, chance) > ONE_SIDE
+    assert number == 0 or bdtrc(number - 1, N, chance) > ONE_SIDE

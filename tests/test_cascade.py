@@ -97,9 +97,9 @@ def test_checked_steps_by_drawing_them(seed, k):
                 break
             s = world.next_state[s, a, 0]
     found = checked_steps(world, policy, correct, k)
-    for exact, drawn in ((found.clean, clean), (found.draws, draws),
-                         (found.length, lengths[clean == 1])):
-        assert_mean(exact, drawn)
+    assert_share(found.clean, clean)
+    assert_mean(found.draws, draws)
+    assert_mean(found.length, lengths[clean == 1])
 
 
 @SEEDS

@@ -393,6 +393,9 @@ def test_in_a_deterministic_world_expected_sarsa_finds_what_its_own_policy_is_wo
             assert np.abs(worth - best).max() > 0.1
 
 
+LEAKY = leaky(3, 4, 3, 2, gamma=0.8)  # the same world for all seeds
+
+
 @pytest.mark.statistical
 @pytest.mark.parametrize("learner", [sarsa, expected_sarsa, double_q_learning],
                          ids=["sarsa", "expected_sarsa", "double"])
@@ -400,11 +403,10 @@ def test_in_a_random_world_each_seed_finds_what_its_learner_is_after(learner):
     """(q_learning.2) and (q_learning.3): under uniform play both kinds of SARSA find Q of the
     uniform policy; double Q-learning finds Q*, which is far away.  20 seeds, and their mean is
     closer.  The lake below is Q-learning's."""
-    mdp = leaky(3, 4, 3, 2, gamma=0.8)
-    uniform = action_values(mdp, evaluate(mdp, np.full(mdp.shape, 1 / 3)))
-    best = policy_iteration(mdp).action_values
+    uniform = action_values(LEAKY, evaluate(LEAKY, np.full(LEAKY.shape, 1 / 3)))
+    best = policy_iteration(LEAKY).action_values
     truth = best if learner is double_q_learning else uniform
-    record = next(learner(mdp, learners(mdp, rng=range(20), tables=TABLES[learner]), decay=0.7,
+    record = next(learner(LEAKY, learners(LEAKY, rng=range(20), tables=TABLES[learner]), decay=0.7,
                           truth=truth, exploration=epsilon_greedy(1.0), horizon=5,
                           steps_per_iteration=6000))
     assert record.metrics["error/max"].max() < 0.5

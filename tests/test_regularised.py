@@ -58,8 +58,9 @@ def test_the_optimum_tilts_the_reference_by_the_action_values(rng, gamma):
 
 def test_the_partition_sum_of_a_language_without_a_longest_string_agrees_with_the_optimum(rng):
     """(regularised.4)"""
-    for beta in 2.0, 5.0:
+    for more in 2.0, 5.0:
         mdp, ref_logits = language(rng), rng.normal(size=(3, 3)) + [2.0, 0.0, 0.0]
+        beta = critical_beta(mdp, ref_logits) + more
         best = regularised_optimum(mdp, ref_logits, beta=beta)
         np.testing.assert_allclose(best.values, log_partition(mdp, ref_logits, beta=beta),
                                    atol=1e-10)
