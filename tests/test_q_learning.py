@@ -5,6 +5,7 @@ import itertools
 import re
 from dataclasses import replace
 
+from luck import assert_mean
 import numpy as np
 import pytest
 
@@ -393,10 +394,9 @@ def test_in_a_deterministic_world_expected_sarsa_finds_what_its_own_policy_is_wo
             assert np.abs(worth - best).max() > 0.1
 
 
-LEAKY = leaky(3, 4, 3, 2, gamma=0.8)  # the same world for all seeds
+LEAKY = leaky(3, 4, 3, 2, gamma=0.8)
 
 
-@pytest.mark.statistical
 @pytest.mark.parametrize("learner", [sarsa, expected_sarsa, double_q_learning],
                          ids=["sarsa", "expected_sarsa", "double"])
 def test_in_a_random_world_each_seed_finds_what_its_learner_is_after(learner):
@@ -412,6 +412,17 @@ def test_in_a_random_world_each_seed_finds_what_its_learner_is_after(learner):
     assert record.metrics["error/max"].max() < 0.5
     assert np.abs(record.Q.mean(axis=0) - truth).max() < 0.15
     assert np.abs(best - uniform).max() > 1
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("learner", [sarsa, expected_sarsa])
+def test_the_mean_of_a_hundred_learners_is_what_they_are_after(learner):
+    """(q_learning.2) and (q_learning.3), of the uniform policy: there is noise, but no bias."""
+    truth = action_values(LEAKY, evaluate(LEAKY, np.full(LEAKY.shape, 1 / 3)))
+    record = next(learner(LEAKY, learners(LEAKY, rng=range(100)), decay=0.7, horizon=5,
+                          exploration=epsilon_greedy(1.0), steps_per_iteration=6000))
+    for s, a in np.ndindex(LEAKY.shape):
+        assert_mean(truth[s, a], record.Q[:, s, a])
 
 
 @pytest.mark.slow

@@ -282,6 +282,9 @@ def test_an_action_that_is_not_available_is_never_taken_or_learned(case):
         next(case.trainer(world, case.first, *case.arguments, **case.options))
 
 
+SMALL_WORLDS = [random_mdp(np.random.default_rng(seed), 5, 3, 2, 0.95) for seed in range(4)]
+
+
 @pytest.mark.statistical
 @pytest.mark.slow
 @pytest.mark.parametrize("trainer, least, options", [
@@ -292,8 +295,7 @@ def test_an_action_that_is_not_available_is_never_taken_or_learned(case):
 def test_it_comes_near_the_optimum_of_small_random_worlds(trainer, least, options):
     """A share of J* − J(uniform), also with cuts and a critic that bootstraps.  The promises for
     grids and strings are checked on the jobs' runs."""
-    for seed in range(4):
-        mdp = random_mdp(np.random.default_rng(seed), 5, 3, 2, 0.95)
+    for seed, mdp in enumerate(SMALL_WORLDS):
         best, worst = policy_iteration(mdp).objective, objective(mdp, np.full((5, 3), 1 / 3))
         training = trainer(mdp, start(mdp, rng=seed), episodes=128, iterations=40,
                            learning_rate=linear(0.3 if least < 0.95 else 0.1, 0.0), **options)

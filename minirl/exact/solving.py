@@ -118,7 +118,7 @@ FILLED = 16       # With more entries per row than this, on average, LU would fi
 SWEEPS = 200_000  # The series is given up after so many terms.
 ACCURACY = 1e-12  # It is summed up when the bound (solving.2) is below this.
 ROUNDING = 1e-14  # A vector that shrinks by less than this share does not shrink.
-LOST = 1e15       # A certificate as large as this is lost to rounding.
+TOO_LARGE = 1e15  # A certificate as large as this is lost to rounding.
 
 
 def solve(M, right):
@@ -149,7 +149,7 @@ def solve(M, right):
     if not np.isfinite(x).all():
         return None
     left = certificate - M @ certificate  # one everywhere, if rounding has not eaten it
-    certain = (certificate > 0) & (certificate < LOST) & (left > 0.5)
+    certain = (certificate > 0) & (certificate < TOO_LARGE) & (left > 0.5)
     return x[:, 0] if certain.all() else None
 
 
@@ -246,5 +246,6 @@ def solve_all(M, right):
         return np.array([np.full(len(M[0]), np.nan) if x is None else x for x in found])
     certificate = x[:, :, 1]
     left = certificate - (M @ certificate[:, :, None])[:, :, 0]
-    certain = (certificate > 0) & (certificate < LOST) & (left > 0.5) & np.isfinite(x).all(axis=2)
+    certain = (certificate > 0) & (certificate < TOO_LARGE) & (left > 0.5)
+    certain &= np.isfinite(x).all(axis=2)
     return np.where(certain.all(axis=1, keepdims=True), x[:, :, 0], np.nan)
