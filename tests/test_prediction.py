@@ -324,7 +324,6 @@ def test_on_the_random_walk_td_is_better_than_monte_carlo():
     assert max(td) < 0.085 < 0.095 < min(mc)
 
 
-@pytest.mark.statistical
 @pytest.mark.parametrize("episodes", [10, 40])
 def test_on_the_random_walk_td_learns_more_from_a_batch(episodes):
     """Example 6.3: the error of the batch answers, averaged over the states and 100 runs; a state
