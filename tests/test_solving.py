@@ -126,7 +126,7 @@ def bounds(M, right, terms):
 
 def substochastic(rng, n):
     """A random chain that ends sooner or later; from some states it does not end at once."""
-    ends = rng.random(n) * (rng.random(n) < 0.5)
+    ends = rng.uniform(0.1, 1, n) * np.append(True, rng.random(n - 1) < 0.5)
     return sparse.csr_array((1 - ends[:, None]) * rng.dirichlet(np.ones(n), n))
 
 
