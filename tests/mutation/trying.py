@@ -120,12 +120,13 @@ class Campaign:
         found = [nodeid for nodeid in self.items if any(
             not lines.isdisjoint(self.tests[nodeid][1].get(other, ()))
             for other, lines in wanted.items())]
-        if mutant.zone != "body":
-            found = list(dict.fromkeys([*found, *(
-                nodeid for nodeid in self.items if nodeid.split("::")[0] in self.looking)]))
         # What no test runs may have run at import, for all tests that import it.
         found = found or [nodeid for nodeid in self.items if nodeid.split("::")[0] in
                           self.importers.get(mutant.module, ())]
+        if mutant.zone != "body":
+            own += tuple(self.looking)
+            found = dict.fromkeys([*found, *(
+                nodeid for nodeid in self.items if nodeid.split("::")[0] in self.looking)])
         found = sorted((self.tests[nodeid][0], nodeid) for nodeid in found)
         ranked = []
         for seconds, nodeid in found:
@@ -274,8 +275,7 @@ def _looking():
     """The files of tests that look at constants and defaults without running what has them."""
     texts = {path.stem: path.read_text(encoding="utf-8")
              for path in (ROOT / "tests").glob("*.py")}
-    looking = {stem for stem, text in texts.items()
-               if re.search(r"\bvars\(module|\bsignature\(", text)}
+    looking = {stem for stem, text in texts.items() if re.search(r"\bvars\(module", text)}
     used = {stem: set(re.findall(r"^(?:from|import) (?!test_)(\w+)", text, re.MULTILINE))
             for stem, text in texts.items()}
     return {f"tests/{stem}.py" for stem in texts
