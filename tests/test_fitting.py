@@ -276,10 +276,15 @@ def test_what_a_long_step_took_out_of_sight_has_not_come_to_rest():
         return 1e-3 * (x[0] - 900) ** 2 + (x[1] - 1) ** 2, np.array([2e-3 * (x[0] - 900),
                                                                      2 * (x[1] - 1)])
 
+    def unround(x):  # whose other entry never comes to rest exactly
+        return np.exp(-x[0]) + np.cosh(x[1] - 1 / 3), np.array([-np.exp(-x[0]),
+                                                                np.sinh(x[1] - 1 / 3)])
+
     def mirrored(loss, turn=np.array([-1, 1])):
         return lambda x: (loss(turn * x)[0], turn * loss(turn * x)[1])
 
-    for loss, rests in ((tail, False), (bowl, True), (mirrored(tail), False),
+    assert unround(minimise(unround, np.zeros(2), curvature=np.array([1e-6, 1.0])).x)[1].any()
+    for loss, rests in ((tail, False), (unround, False), (bowl, True), (mirrored(tail), False),
                         (mirrored(bowl), True)):
         found = minimise(loss, np.zeros(2), curvature=np.array([1e-6, 1.0]))
         assert found.converged and abs(found.x[0]) > 100 and abs(loss(found.x)[1]).max() < 1e-7

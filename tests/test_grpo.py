@@ -228,6 +228,15 @@ def test_a_state_that_nobody_reaches_does_not_disturb_the_resting_policy():
     assert np.exp(found).sum(axis=1) == pytest.approx(1, abs=1e-9)
 
 
+def test_what_the_reference_never_does_is_not_what_the_others_are_worse_than():
+    """A third action that would pay most, and that the reference never takes."""
+    three = single_outcome([[0, 0, 0]], [[1, 0, 5]], [[True, True, True]], [1])
+    two = single_outcome([[0, 0]], [[1, 0]], [[True, True]], [1])
+    found = resting_policy(three, [[0.0, 0.0, -np.inf]], beta=0.4, num_generations=2)
+    alone = resting_policy(two, np.zeros((1, 2)), beta=0.4, num_generations=2)
+    np.testing.assert_allclose(found, [[*alone[0], -np.inf]], rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("rare", [-5.0, -18.0, -30.0, 25.0])
 @pytest.mark.parametrize("beta", [1.0, 0.3, 0.01])
 def test_the_resting_policy_finds_what_the_reference_hardly_ever_does(rare, beta):

@@ -555,6 +555,7 @@ def test_the_best_of_n_and_its_law_equal_the_book(n):
     found = best.best_of_n(law, n)
     assert_equal([np.sum(np.array(P)[r == level]) for level in levels], found.prob)
     assert_equal([np.dot(P, r), plain_best_of_n.kl(P, pi)], [found.reward, found.kl])
+    assert plain_best_of_n.kl([0.0, 1.0], [0.5, 0.5]) == np.log(2)
 
     drawn = rng.integers(6, size=20 * n)
     steps = counts.steps(np.zeros(20 * n, int), drawn, np.arange(20 * n + 1), (1, 6))
