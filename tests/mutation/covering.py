@@ -2,11 +2,14 @@
 
     `python -m pytest -p mutation.covering --covering OUT`
 
-What a fixture of a module or of the session runs counts for each test that uses it.  Tests that
-wait for the long runs of `conftest.py`, which are other processes, are left out, and so are those
-that fail or are skipped.
+What a fixture of a module or of the session runs counts for each test that uses it, and so does
+what a function with a cache runs, in a file of tests or in a helper of them.  Tests that wait for
+the long runs of `conftest.py`, which are other processes, are left out, and so are those that fail
+or are skipped.
 """
 
+import contextlib
+import functools
 import hashlib
 import os
 import pickle
@@ -31,7 +34,8 @@ class _Covering:
     """The plugin: one context for each test, and one for each wide fixture."""
 
     def __init__(self, out):
-        self.out, self.context, self.seconds, self.fixtures, self.bad = out, "", {}, {}, set()
+        self.out, self.seconds, self.fixtures, self.bad = out, {}, {}, set()
+        self.contexts, self.uses = [], {}  # those that run now; which others each has asked for
         self.coverage = coverage.Coverage(
             data_file=None, config_file=False, source=[str(ROOT / name) for name in PACKAGES])
 
@@ -40,35 +44,56 @@ class _Covering:
         items[:] = [item for item in items if not needs_long_runs(item)]
 
     def pytest_collection_finish(self, session):
+        ours = [module for module in list(sys.modules.values())
+                if str(ROOT / "tests") in (getattr(module, "__file__", None) or "")]
+        caches = {}
+        for module in ours:
+            for name, thing in list(vars(module).items()):
+                if isinstance(thing, functools._lru_cache_wrapper):
+                    caches.setdefault(thing, _Remembering(self, thing))
+                    setattr(module, name, caches[thing])
         self.coverage.start()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item, nextitem):
-        self.switch(item.nodeid)
         before = sum(os.times()[:4])
-        found = yield
+        with self.inside(item.nodeid):
+            found = yield
         self.seconds[item.nodeid] = sum(os.times()[:4]) - before
-        self.switch("")
         return found
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef, request):
         if fixturedef.scope == "function":
             return (yield)
-        test, name = self.context, f"fixture {id(fixturedef)}"
-        self.switch(name)
-        found = yield
-        self.switch(test)
-        return found
+        with self.inside(f"fixture {id(fixturedef)}"):
+            return (yield)
 
-    def switch(self, name):
-        self.context = name
-        self.coverage.switch_context(name)
+    @contextlib.contextmanager
+    def inside(self, context):
+        """What runs now belongs to a context, which all that are running ask for."""
+        for other in self.contexts:
+            self.uses.setdefault(other, set()).add(context)
+        self.contexts.append(context)
+        self.coverage.switch_context(context)
+        try:
+            yield
+        finally:
+            self.contexts.pop()
+            self.coverage.switch_context(self.contexts[-1] if self.contexts else "")
 
     def pytest_runtest_setup(self, item):
         wide = [definition for definitions in item._fixtureinfo.name2fixturedefs.values()
                 for definition in definitions if definition.scope != "function"]
         self.fixtures[item.nodeid] = [f"fixture {id(definition)}" for definition in wide]
+
+    def asked_for(self, nodeid):
+        """The contexts of a test: its own, and those that it asked for, and so on."""
+        found, new = set(), {nodeid, *self.fixtures.get(nodeid, ())}
+        while new:
+            found |= new
+            new = set().union(*(self.uses.get(name, ()) for name in new)) - found
+        return found
 
     def pytest_runtest_logreport(self, report):
         if report.outcome != "passed":
@@ -84,13 +109,29 @@ class _Covering:
         tests = {}
         for nodeid, seconds in self.seconds.items():
             if nodeid not in self.bad:
-                own = lines.get(nodeid, set()).union(
-                    *(lines.get(name, ()) for name in self.fixtures.get(nodeid, ())))
+                own = set().union(*(lines.get(name, ()) for name in self.asked_for(nodeid)))
                 by_file = {}
                 for file, line in own:
                     by_file.setdefault(str(Path(file).relative_to(ROOT)), set()).add(line)
                 tests[nodeid] = (seconds, by_file)
         Path(self.out).write_bytes(pickle.dumps(tests))
+
+
+class _Remembering:
+    """A function with a cache, in a context of its own for each of its calls."""
+
+    def __init__(self, covering, function):
+        self.covering, self.function = covering, function
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args, **keywords):
+        with self.covering.inside(f"{self.function.__module__}.{self.function.__qualname__}"
+                                  f"{args}{keywords}"):
+            return self.function(*args, **keywords)
+
+    def cache_clear(self):
+        """As of the function."""
+        self.function.cache_clear()
 
 
 def pytest_addoption(parser):
