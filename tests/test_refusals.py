@@ -30,6 +30,11 @@ def test_the_rows_of_a_part_are_those_of_its_modules():
             importlib.import_module(f"{inside}.{module}")
 
 
+def test_a_number_alone_is_shown_once():
+    with pytest.raises(ValueError, match=r"^x must be finite, got inf$"):
+        checks.finite("x", np.inf)
+
+
 # That the table can fail.
 
 
