@@ -172,16 +172,15 @@ def test_mutants_of_a_toy_are_killed_here_there_and_by_the_clock_and_the_rest_su
     found = {result["name"].removeprefix("minirl.toy."): result["status"]
              for result in json.loads((tmp_path / "found.json").read_text())}
     assert found["half, constant: x // 2 → x // 1"] == "timed out"
-    assert {name for name, status in found.items() if status == "uncovered"} == {
-        name for name in found if name.startswith("never")} | {
-            "scaled, statement: return -x → pass", "scaled, sign: -x → x"}
     assert {name for name, status in found.items() if status == "survived"} == {
+        *(name for name in found if name.startswith("never")),  # which no test runs
+        "scaled, statement: return -x → pass", "scaled, sign: -x → x",
         *(f"half, {what}" for what in (
             "comparison: x > 100 → x >= 100", "constant: x > 100 → x > 99",
             "constant: x > 100 → x > 101", "arithmetic: x // 2 → x / 2")),
         *(f"scaled, {what}" for what in (
             "comparison: x < 0 → x <= 0", "condition: x < 0 → False", "constant: x < 0 → x < 1",
             "constant: x < 0 → x < -1"))}
-    assert set(found.values()) == {"killed", "timed out", "uncovered", "survived"}
+    assert set(found.values()) == {"killed", "timed out", "survived"}
     assert {found[name] for name in ("asked, constant: 7 → 8", "<module>, constant: 2 → 3",
                                      "half, constant: 2 → 3")} == {"killed"}

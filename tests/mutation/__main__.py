@@ -4,12 +4,13 @@ import argparse
 import json
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from mutation.covering import recorded
 from mutation.operators import PACKAGES, ROOT, all_mutants, sample_of
-from mutation.report import known, score
+from mutation.report import KILLED, known, score
 from mutation.trying import Campaign
 
 
@@ -29,10 +30,17 @@ def main(arguments=None):
                         help="seconds of tests, as recorded, for one mutant")
     parser.add_argument("--list", action="store_true", help="only name the mutants")
     parser.add_argument("--json", help="a file for the verdicts")
+    parser.add_argument("--again", metavar="FILE", help="only those that such a file says survive: "
+                        "with a larger --budget, or after tests were written; it is brought up to "
+                        "date")
     options = parser.parse_args(arguments)
     pairs = [(tree, mutant) for tree, mutant in all_mutants(options.module)
              if (mutant.loss or not options.in_losses) and options.name in mutant.name]
-    if not options.all:
+    earlier = json.loads(Path(options.again).read_text("utf-8")) if options.again else []
+    if earlier:
+        left = {result["name"] for result in earlier if result["status"] not in KILLED}
+        pairs = [pair for pair in pairs if pair[1].name in left]
+    elif not options.all:
         pairs = sample_of(pairs, options.sample, options.seed)
     if options.list:
         print("\n".join(mutant.name for _, mutant in pairs))
@@ -44,14 +52,16 @@ def main(arguments=None):
                         lambda line: print(line, file=sys.__stdout__, flush=True))
     pytest.main(["-q", "-p", "no:cacheprovider", "--capture=sys",
                  *(str(ROOT / file) for file in files)], plugins=[campaign])
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as out:
-            json.dump(campaign.results, out, indent=1, ensure_ascii=False)
-    print(f"seed {options.seed}:", dict(Counter(result["status"] for result in campaign.results)))
+    new = {result["name"]: result for result in campaign.results}
+    results = [new.get(result["name"], result) for result in earlier] or campaign.results
+    if options.json or options.again:
+        Path(options.json or options.again).write_text(
+            json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8")
+    print(f"seed {options.seed}:", dict(Counter(result["status"] for result in results)))
     print("killers that fail without a mutant:", campaign.failing or "none")
-    print(score(campaign.results))
-    return int(any(result["status"] not in ("killed", "timed out")
-                   and result["name"] not in known() for result in campaign.results))
+    print(score(results))
+    return int(any(result["status"] not in KILLED and result["name"] not in known()
+                   for result in results))
 
 
 if __name__ == "__main__":

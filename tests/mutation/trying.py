@@ -124,7 +124,6 @@ class Campaign:
         found = found or [nodeid for nodeid in self.items if nodeid.split("::")[0] in
                           self.importers.get(mutant.module, ())]
         if mutant.zone != "body":
-            own += tuple(self.looking)
             found = dict.fromkeys([*found, *(
                 nodeid for nodeid in self.items if nodeid.split("::")[0] in self.looking)])
         found = sorted((self.tests[nodeid][0], nodeid) for nodeid in found)
@@ -133,7 +132,8 @@ class Campaign:
             function = nodeid.split("[")[0]
             times[function] = times.get(function, 0) + 1
             near = 1 if nodeid.startswith(own) else 3
-            ranked.append(((seconds + 0.005) * times[function] * near, nodeid))
+            looks = mutant.zone != "body" and nodeid.split("::")[0] in self.looking
+            ranked.append(((seconds + 0.005) * times[function] * near * (not looks), nodeid))
         return self.within(self.budget, [nodeid for _, nodeid in sorted(ranked)])
 
     def within(self, seconds, nodeids):
@@ -190,7 +190,7 @@ class _Trial:
             killer = _run([self.campaign.items[nodeid] for nodeid in chosen], limits, self.folder)
             if killer:
                 return "killed", killer
-            chosen = self.campaign.within(AGAIN, chosen)
+            chosen = self.campaign.within(AGAIN * max(1, self.campaign.budget / 10), chosen)
         return self.fresh(chosen)
 
     def exchanged(self):
@@ -214,7 +214,8 @@ class _Trial:
         """The verdict of tests in an interpreter of their own."""
         names = self.folder / "tests"
         names.write_text("\n".join(chosen), encoding="utf-8")
-        files = list(dict.fromkeys(nodeid.split("::")[0] for nodeid in chosen))[:FILES]
+        files = list(dict.fromkeys(nodeid.split("::")[0] for nodeid in chosen))
+        files = files[:int(FILES * max(1, self.campaign.budget / 10))]
         seconds = int(20 + 10 * sum(self.campaign.tests[nodeid][0] for nodeid in chosen))
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p",
