@@ -30,15 +30,15 @@ def main(arguments=None):
                         help="seconds of tests, as recorded, for one mutant")
     parser.add_argument("--list", action="store_true", help="only name the mutants")
     parser.add_argument("--json", help="a file for the verdicts")
-    parser.add_argument("--again", metavar="FILE", help="only those that such a file says survive: "
-                        "with a larger --budget, or after tests were written; it is brought up to "
-                        "date")
+    parser.add_argument("--again", metavar="FILE", help="only those that such a file says survive "
+                        "or are slow: with a larger --budget, or after tests were written; it is "
+                        "brought up to date")
     options = parser.parse_args(arguments)
     pairs = [(tree, mutant) for tree, mutant in all_mutants(options.module)
              if (mutant.loss or not options.in_losses) and options.name in mutant.name]
     earlier = json.loads(Path(options.again).read_text("utf-8")) if options.again else []
     if earlier:
-        left = {result["name"] for result in earlier if result["status"] not in KILLED}
+        left = {result["name"] for result in earlier if result["status"] != "killed"}
         pairs = [pair for pair in pairs if pair[1].name in left]
     elif not options.all:
         pairs = sample_of(pairs, options.sample, options.seed)

@@ -42,6 +42,7 @@ class Campaign:
 
     def __init__(self, pairs, tests, budget, workers, say):
         self.pairs, self.tests, self.budget, self.workers = pairs, tests, budget, workers
+        self.generous = max(1, budget / 10)
         self.say, self.results, self.users, self.importers = say, [], _users(), _importers()
         self.looking = _looking()
 
@@ -186,11 +187,12 @@ class _Trial:
         if self.mutant.zone == "body" and run and self.exchanged():
             for cache in self.campaign.caches:
                 cache.cache_clear()
-            limits = {nodeid: 10 * self.campaign.tests[nodeid][0] + PATIENCE for nodeid in chosen}
+            limits = {nodeid: 10 * self.campaign.tests[nodeid][0] + PATIENCE * self.campaign.generous
+                      for nodeid in chosen}
             killer = _run([self.campaign.items[nodeid] for nodeid in chosen], limits, self.folder)
             if killer:
                 return "killed", killer
-            chosen = self.campaign.within(AGAIN * max(1, self.campaign.budget / 10), chosen)
+            chosen = self.campaign.within(AGAIN * self.campaign.generous, chosen)
         return self.fresh(chosen)
 
     def exchanged(self):
@@ -215,8 +217,8 @@ class _Trial:
         names = self.folder / "tests"
         names.write_text("\n".join(chosen), encoding="utf-8")
         files = list(dict.fromkeys(nodeid.split("::")[0] for nodeid in chosen))
-        files = files[:int(FILES * max(1, self.campaign.budget / 10))]
-        seconds = int(20 + 10 * sum(self.campaign.tests[nodeid][0] for nodeid in chosen))
+        files = files[:int(FILES * self.campaign.generous)]
+        seconds = int(20 * self.campaign.generous + 10 * sum(self.campaign.tests[nodeid][0] for nodeid in chosen))
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p",
              "mutation.chosen", *files], cwd=ROOT, capture_output=True, encoding="utf-8",
