@@ -42,7 +42,7 @@ class Campaign:
 
     def __init__(self, pairs, tests, budget, workers, say):
         self.pairs, self.tests, self.budget, self.workers = pairs, tests, budget, workers
-        self.generous = max(1, budget / 10)
+        self.generous = max(1, budget / 10)  # with all that is limited
         self.say, self.results, self.users, self.importers = say, [], _users(), _importers()
         self.looking = _looking()
 
@@ -187,8 +187,8 @@ class _Trial:
         if self.mutant.zone == "body" and run and self.exchanged():
             for cache in self.campaign.caches:
                 cache.cache_clear()
-            limits = {nodeid: 10 * self.campaign.tests[nodeid][0] + PATIENCE * self.campaign.generous
-                      for nodeid in chosen}
+            patience = PATIENCE * self.campaign.generous
+            limits = {nodeid: 10 * self.campaign.tests[nodeid][0] + patience for nodeid in chosen}
             killer = _run([self.campaign.items[nodeid] for nodeid in chosen], limits, self.folder)
             if killer:
                 return "killed", killer
@@ -218,7 +218,8 @@ class _Trial:
         names.write_text("\n".join(chosen), encoding="utf-8")
         files = list(dict.fromkeys(nodeid.split("::")[0] for nodeid in chosen))
         files = files[:int(FILES * self.campaign.generous)]
-        seconds = int(20 * self.campaign.generous + 10 * sum(self.campaign.tests[nodeid][0] for nodeid in chosen))
+        seconds = int(20 * self.campaign.generous
+                      + 10 * sum(self.campaign.tests[nodeid][0] for nodeid in chosen))
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p",
              "mutation.chosen", *files], cwd=ROOT, capture_output=True, encoding="utf-8",
