@@ -8,10 +8,12 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 from attempts import ATTEMPTS
+from scipy.sparse import csr_array
 from test_gradients import CASES
 from test_house import CHAPTERS, ROOT
 
@@ -19,7 +21,9 @@ from minirl.exercises import EXERCISES, cutting, exercise_called, mistake_called
 from minirl.exercises.exercise import Mistake, capital, mistaken, right_results, same
 from minirl.exercises.grading import grade
 from minirl.exercises.mistakes import likely_mistake
+from minirl.kernel.counts import Difference
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
+from minirl.people import margins
 from minirl.people.dpo import dpo_loss
 
 for room in (ROOT / "tests" / "attempts").glob("[a-z]*.py"):
@@ -275,16 +279,27 @@ def test_the_solution_of_a_function_without_a_docstring_is_all_of_it():
         function=bare, helpers=())) == "def bare(x):\n    x = 2 * x\n    return x"
 
 
-def test_a_case_of_nested_lists_is_shown_as_python():
+def dense(value):
+    """A value with arrays in the place of its sparse matrices, and lists in that of tuples."""
+    if isinstance(value, (tuple, list)):
+        return [dense(x) for x in value]
+    return value.toarray() if hasattr(value, "toarray") else value
+
+
+@pytest.mark.parametrize("name", ["gae", "dpo_loop", "value_iteration", "margins"])
+def test_a_case_of_nested_values_is_shown_as_python(name):
     """The arguments of the case, when they are read again."""
-    for name in "gae", "dpo_loop", "value_iteration":
-        one, names = exercise_called(name), {"array": np.array}
-        for number, case in enumerate(one.cases()):
-            *lines, call = cutting.call_of(one, number).split("\n")
-            names[one.function.__name__] = lambda *arguments, **keywords: (arguments, keywords)
-            exec("\n".join(lines), names)
-            arguments, keywords = eval(call, names)
-            assert repr((arguments, keywords)) == repr((case.arguments, case.keywords))
+    one = exercise_called(name)
+    for number, case in enumerate(one.cases()):
+        *lines, call = cutting.call_of(one, number).split("\n")
+        names = {**vars(margins), "array": np.array, "csr_array": csr_array, "partial": partial,
+                 "Difference": Difference,
+                 one.function.__name__: lambda *arguments, **keywords: (arguments, keywords)}
+        exec("\n".join(lines), names)
+        arguments, keywords = eval(call, names)
+        with np.printoptions(precision=6, suppress=True):
+            assert repr(dense(arguments)) == repr(dense(case.arguments))
+        assert keywords == case.keywords
 
 
 def test_the_page_on_a_loss_of_your_own_runs():

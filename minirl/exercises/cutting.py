@@ -5,6 +5,7 @@ import inspect
 import re
 import sys
 import textwrap
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -43,9 +44,15 @@ def call_of(exercise, number):
 def _as_python(value):
     if hasattr(value, "toarray"):
         return f"csr_array({value.toarray()!r})"
-    if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
-        inside = ", ".join(map(_as_python, value))
-        return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' * (len(value) == 1)})"
+    if hasattr(value, "_fields"):  # a record
+        inside = ", ".join(f"{name}={_as_python(x)}" for name, x in zip(value._fields, value))
+        return f"{type(value).__name__}({inside})"
+    if isinstance(value, partial):
+        inside = "".join(f", {name}={_as_python(x)}" for name, x in value.keywords.items())
+        return f"partial({_as_python(value.func)}{inside})"
+    if isinstance(value, (tuple, list)):
+        inside = "".join(f"{_as_python(x)}, " for x in value)
+        return f"[{inside[:-2]}]" if isinstance(value, list) else f"({inside})"
     return getattr(value, "__name__", None) or repr(value)
 
 
