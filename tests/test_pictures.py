@@ -104,32 +104,39 @@ def test_a_picture_says_a_finding_and_belongs_to_a_chapter(picture):
 
 
 @cache
-def words_on(name):
-    return words_of(style.titled(picture_called(name), numbers_of(name)))
+def drawn(name):
+    """The file of a picture, and the words on it."""
+    figure = style.titled(picture_called(name), numbers_of(name))
+    return style.png(figure), words_of(figure)
 
 
 @pictures(NAMES)
-def test_a_file_is_small_and_always_the_same(name):
-    """At most 900 dots wide and 60 kB, without a date, nothing drawn over an edge, and the one that
-    the pages show, up to a few dots."""
-    found, again = (style.png(style.titled(picture_called(name), numbers_of(name)))
-                    for _ in range(2))
+def test_a_file_is_small_and_the_one_that_the_pages_show(name):
+    """At most 900 dots wide and 60 kB, nothing drawn over an edge, and up to a few dots the file of
+    the pages."""
+    found, words_on_it = drawn(name)
     width, height = struct.unpack(">II", found[16:24])
     assert width <= 900 and height <= 900 and len(found) <= 60_000
-    assert found == again
     if matplotlib.__version__ == DRAWN_BY:
         kept = (ROOT / "docs" / "figures" / f"{name}.png").read_bytes()
         one, other = (np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
                       for file in (found, kept))
         assert one.shape == other.shape and (one != other).any(axis=2).mean() <= 1 / 5000
-    for words, box in words_on(name):
+    for words, box in words_on_it:
         assert box.x0 >= -1 and box.x1 <= width + 1 and box.y0 >= -1 and box.y1 <= height + 1, words
 
 
 @pictures(NAMES)
 def test_no_words_of_a_picture_lie_over_others(name):
-    for (one, box), (other, another) in combinations(words_on(name), 2):
+    for (one, box), (other, another) in combinations(drawn(name)[1], 2):
         assert not box.shrunk(0.96, 0.7).overlaps(another.shrunk(0.96, 0.7)), (one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_always_the_same(name):
+    """It has no date.  The fast tests say it of `clip` alone, which the command draws again."""
+    assert drawn(name)[0] == style.png(style.titled(picture_called(name), numbers_of(name)))
 
 
 def test_the_pages_have_every_picture_under_its_own_name():

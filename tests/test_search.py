@@ -152,7 +152,8 @@ def rows_of_the_chapter(start, end=""):
 
 @pytest.mark.parametrize("order, short, exact_from", [
     (2, [0.68, 0.32, 0.12, 0.05, 0, 0, 0, 0], 8),
-    (3, [0.60, 0.37, 0.16, 0.03, 0.003, 0, 0, 0], 16), (4, None, 64)])
+    (3, [0.60, 0.37, 0.16, 0.03, 0.003, 0, 0, 0], 16),
+    pytest.param(4, None, 64, marks=pytest.mark.slow)])
 def test_what_a_beam_misses(order, short, exact_from):
     """For each width, exactly, as the table of the text says; the mean shortfall falls."""
     widths, = rows_of_the_chapter("width")
