@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .PHONY: demo values policies estimators kl objectives alignment contrastive inference search \
-        scaling harvest network book book-pdf figures lint test test-without-extras test-order \
-        test-seeds gradients coverage benchmarks mutation clean
+        scaling harvest network book book-pdf figures lint test test-fast test-without-extras \
+        test-order test-seeds gradients coverage benchmarks mutation clean
 
 demo: .venv/installed
 	$(BIN)/python -m minirl
@@ -68,12 +68,21 @@ lint: .venv/installed
 # All tests.  Those marked `slow`, which train for the figures of a chapter, are left out by default.
 ALL = -m "slow or not slow"
 
-test: .venv/installed
-	$(BIN)/python -m pytest -q $(ALL)
+# The files of tests are shared out among so many workers.
+WORKERS ?= 2
+SHARED = -n $(WORKERS) --dist loadfile
 
-# NumPy, SciPy and pytest alone: what needs an extra is skipped, or says what to install.
+test: .venv/installed
+	$(BIN)/python -m pytest -q $(SHARED) $(ALL)
+
+test-fast: .venv/installed
+	$(BIN)/python -m pytest -q $(SHARED)
+
+# NumPy, SciPy and pytest alone: what needs an extra is skipped, or says what to install.  That each
+# mistake of the exercises is caught by a test, `make test` says; extras have no part in it.
 test-without-extras: .venv-without-extras/installed
-	.venv-without-extras/bin/python -m pytest -q $(ALL)
+	.venv-without-extras/bin/python -m pytest -q $(SHARED) $(ALL) \
+	    --deselect tests/test_exercises.py::test_the_tests_of_the_book_catch_every_mistake
 
 # In random order, twice, and backwards.
 test-order: .venv/installed

@@ -1,6 +1,8 @@
 """What the tests share: one thread for linear algebra, a report of the gradient checks, and a few
-long runs, which have the second core while the other tests have the first."""
+long runs, which have the second core while the other tests have the first, unless pytest-xdist has
+given tests to both."""
 
+import gc
 import importlib
 import io
 import json
@@ -8,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -62,13 +65,14 @@ def pytest_itemcollected(item):
 
 
 @pytest.fixture(autouse=True)
-def other_seeds(request, monkeypatch):
+def other_seeds(request):
     """Of N `--seeds` this is number 0, which changes nothing, or another one, which is put beside
     every seed of which a generator is made: in the test, and in what it calls."""
     number = getattr(request, "param", 0)
     if number:
         import numpy as np  # after the number of threads is set
 
+        monkeypatch = request.getfixturevalue("monkeypatch")
         made = np.random.default_rng
 
         def shifted(seed=None):
@@ -108,14 +112,11 @@ class LongRuns:
 
     def run(self, key):
         path = Path(self.folder.name, "_".join(key) + ".json")
-        self.process = subprocess.Popen(
-            [sys.executable, *LONG_RUNS[key], str(path)], cwd=ROOT,
-            env=os.environ | {"PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, encoding="utf-8")
-        stdout, stderr = self.process.communicate()
-        assert self.process.returncode == 0, stderr
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return SimpleNamespace(stdout=stdout, stderr=stderr, json=found)
+        self.process = begun(key, path)
+        return outcome(self.process, path)
+
+    def found(self, *key):
+        return SimpleNamespace(**self.futures[key].result())
 
     def stop(self):
         self.queue.shutdown(wait=False, cancel_futures=True)
@@ -123,6 +124,49 @@ class LongRuns:
             self.process.kill()
         self.queue.shutdown()
         self.folder.cleanup()
+
+
+class RunsOfWorkers:
+    """The same where pytest-xdist has tests for every core: the first of its workers that waits for
+    a run makes it, in a folder that they share."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def found(self, *key):
+        path = self.folder / ("_".join(key) + ".json")
+        all_of_it, part = path.with_suffix(".outcome"), path.with_suffix(".part")
+        try:
+            path.with_suffix(".begun").touch(exist_ok=False)
+        except FileExistsError:
+            while not all_of_it.exists():
+                time.sleep(0.1)
+        else:
+            try:
+                found = outcome(begun(key, path), path)
+            except AssertionError as error:
+                found = {"failed": str(error)}
+            part.write_text(json.dumps(found), encoding="utf-8")
+            os.replace(part, all_of_it)
+        found = json.loads(all_of_it.read_text(encoding="utf-8"))
+        assert "failed" not in found, found["failed"]
+        return SimpleNamespace(**found)
+
+
+def begun(key, path):
+    """The process of a long run, whose results go to a file."""
+    return subprocess.Popen(
+        [sys.executable, *LONG_RUNS[key], str(path)], cwd=ROOT,
+        env=os.environ | {"PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, encoding="utf-8")
+
+
+def outcome(process, path):
+    """What a long run has printed and written, after its end."""
+    stdout, stderr = process.communicate()
+    assert process.returncode == 0, stderr
+    return {"stdout": stdout, "stderr": stderr,
+            "json": json.loads(path.read_text(encoding="utf-8"))}
 
 
 def pytest_collection_modifyitems(items, config):
@@ -142,9 +186,11 @@ def pytest_collection_modifyitems(items, config):
 
 def pytest_collection_finish(session):
     """Start the long runs that some test wants to know the results of."""
+    gc.freeze()  # all modules and tests stay: to look through them again takes half a second
     fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     wanted = [key for key in LONG_RUNS if key[0] in fixtures]
-    if wanted and not session.config.option.collectonly:
+    is_worker = hasattr(session.config, "workerinput")
+    if wanted and not is_worker and not session.config.option.collectonly:
         session.config.stash[RUNS] = LongRuns(wanted)
 
 
@@ -156,41 +202,48 @@ def pytest_sessionfinish(session):
 
 
 @pytest.fixture(scope="session")
-def full_run(request):
+def long_runs(request, tmp_path_factory):
+    """Long runs: `found(fixture, name)` waits for one and says what it has found."""
+    if hasattr(request.config, "workerinput"):
+        return RunsOfWorkers(tmp_path_factory.getbasetemp().parent)
+    return request.config.stash[RUNS]
+
+
+@pytest.fixture(scope="session")
+def full_run(long_runs):
     """The job `demo` after its end: `stdout`, `stderr` and `json`."""
-    return request.config.stash[RUNS].futures["full_run", "demo"].result()
+    return long_runs.found("full_run", "demo")
 
 
 @pytest.fixture(scope="session")
-def full_alignment(request):
+def full_alignment(long_runs):
     """The job `alignment` after its end: `stdout`, `stderr` and `json`."""
-    return request.config.stash[RUNS].futures["full_alignment", "job"].result()
+    return long_runs.found("full_alignment", "job")
 
 
 @pytest.fixture(scope="session")
-def grpo_at_rest(request):
+def grpo_at_rest(long_runs):
     """What `grpo_at_rest.py` has found: `share` and `update`."""
-    return request.config.stash[RUNS].futures["grpo_at_rest", "expected_update"].result().json
+    return long_runs.found("grpo_at_rest", "expected_update").json
 
 
 @pytest.fixture(scope="session")
-def slippery_lake(request):
+def slippery_lake(long_runs):
     """What `slippery_lake.py` has found: `steps` and `errors`."""
-    return request.config.stash[RUNS].futures["slippery_lake", "q_learning"].result().json
+    return long_runs.found("slippery_lake", "q_learning").json
 
 
 @pytest.fixture(scope="session")
-def learned(request):
+def learned(long_runs):
     """One run of PPO with its defaults on four worlds: the JSON of each, by the world's name."""
-    futures = request.config.stash[RUNS].futures
-    return {world: future.result().json for (fixture, world), future in futures.items()
+    return {world: long_runs.found(fixture, world).json for fixture, world in LONG_RUNS
             if fixture == "learned"}
 
 
 @pytest.fixture(scope="session")
-def shared_out(request):
+def shared_out(long_runs):
     """Two runs of REINFORCE with the seed 3, shared out among processes: their JSON."""
-    return request.config.stash[RUNS].futures["shared_out", "reinforce"].result().json
+    return long_runs.found("shared_out", "reinforce").json
 
 
 @pytest.fixture
