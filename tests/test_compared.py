@@ -364,7 +364,7 @@ def test_what_a_loss_of_your_own_needs_is_where_the_page_says():
             "minirl/people/pairs.py": ["reward_model dpo ipo"],
             "minirl/people/unified.py": ["coefficient c\n"],
             "README.md": ["## Read it"], "docs/losses.md": ["| `ipo` |"],
-            "setup.cfg": ["    gradient:", "    slow:"],
+            "setup.cfg": ["gradient:", "slow:"],
             "minirl/people/ipo.py": ["def ipo_loss(", "def fit_ipo("],
             "tests/test_margins.py": ["OF_A_DIFFERENCE = {", "OF_TWO = {"],
             "tests/test_ratios.py": ["GATES = {"]}.items():

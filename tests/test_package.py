@@ -154,7 +154,8 @@ def test_the_source_distribution_is_the_repository_and_its_tests_run(built):
     assert files_of(unpacked) - {"PKG-INFO"} == files_of(clone)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_house.py",
-         "tests/test_readme.py", "tests/test_package.py", "tests/test_ten_things.py"],
+         "tests/test_readme.py", "tests/test_package.py", "tests/test_ten_things.py",
+         "tests/test_compared.py", "tests/test_command_line.py"],
         cwd=unpacked, env=os.environ | {"PYTHONPATH": str(unpacked)}, capture_output=True,
         encoding="utf-8", check=False)
     assert done.returncode == 0, done.stdout
