@@ -103,10 +103,12 @@ def common(method):
                 name: sparse.csr_array(table) for name, table in rows.items()}), f"{side} {never}")
     else:
         yield row(lambda: loss(logits=one_is(-np.inf), ref=one_is(-np.inf)), never)
-        if method == "kto":
-            yield row(lambda: loss(logits=one_is(-np.inf), ref=one_is(-np.inf),
-                                   plus=sparse.csr_array(np.eye(9)[[0] * 3]),
-                                   minus=sparse.csr_array(np.eye(9)[[5] * 3])), f"rejected {never}")
+        for side in ("chosen", "rejected") if method == "kto" else ():
+            rows = {name: sparse.csr_array(np.eye(9)[[5 * (name == side)] * 3])
+                    for name in ("chosen", "rejected")}
+            yield row(lambda rows=rows: loss(
+                logits=one_is(-np.inf), ref=one_is(-np.inf), plus=rows["chosen"],
+                minus=rows["rejected"]), f"{side} {never}")
         for tables in {"logits": one_is(-np.inf)}, {"ref": one_is(-np.inf)}:
             yield row(lambda tables=tables: loss(**tables),
                       "logits and ref_logits must be −∞ in the same places, got")
