@@ -183,6 +183,17 @@ def write_bytes(path, data):
     finally:
         if os.path.exists(beside):
             os.remove(beside)
+    _sync_folder(os.path.dirname(target))
+
+
+def _sync_folder(path):
+    """See to it that the new name of a file is on the disk too, where a system can be told so."""
+    with suppress(OSError):  # Windows opens no folder
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _print_bytes(data):

@@ -58,7 +58,7 @@ def test_the_whole_file_is_on_disk_beside_the_file_before_it_takes_its_place(tmp
     monkeypatch.setattr(os, "fsync", watch("fsync", os.fsync))
     monkeypatch.setattr(os, "replace", watch("replace", os.replace))
     write_bytes(path, b"new")
-    assert seen == [("fsync", ["new", "old"]), ("replace", ["new", "old"])]
+    assert seen == [("fsync", ["new", "old"]), ("replace", ["new", "old"]), ("fsync", ["new"])]
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -102,6 +102,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minirl.checkpoints import storable
 from minirl.kernel import checks
 from minirl.kernel.sampling import generator
 from toy_lm.jsonl import Demonstration
@@ -116,6 +117,7 @@ class Filtered(NamedTuple):
     share: float  # of what was drawn
 
 
+@storable
 class Pool(NamedTuple):
     """A round of self-instruct."""
 

@@ -90,6 +90,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minirl.checkpoints import storable
 from minirl.files import read_bytes, shown, write_bytes
 from minirl.kernel import counts
 from minirl.kernel.mdp import TabularMDP
@@ -103,6 +104,7 @@ ENTRIES = "version", "letters", "logits"
 MOST_NUMBERS = 2**26  # numbers of a table, half a gigabyte
 
 
+@storable
 class Model(NamedTuple):
     """A language model: its letters and its table."""
 

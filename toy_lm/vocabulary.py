@@ -84,11 +84,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minirl.checkpoints import storable
 from minirl.kernel import checks, counts
 
 END = "\n"  # what stands for symbol 0 in text; an item is one line, so it cannot contain it
 
 
+@storable
 class Vocabulary(NamedTuple):
     """The letters of symbols 1 … A − 1, sorted by code point.  Made by `from_items`."""
 

@@ -127,6 +127,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from minirl.checkpoints import storable
 from minirl.kernel import checks
 from minirl.kernel.sampling import generator
 from minirl.people.fitting import Fit, mean_squares, minimise_near
@@ -136,6 +137,7 @@ from minirl.people.reward_model import logistic_loss
 COMPARED_AT_ONCE = 1000  # lines that are compared with all others at a time
 
 
+@storable
 class Harvest(NamedTuple):
     """A round, and all that the next one needs."""
 

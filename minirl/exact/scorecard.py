@@ -81,10 +81,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minirl.checkpoints import storable
 from minirl.exact.evaluation import NoEnd, evaluate, from_start, occupancy
 from minirl.exact.planning import policy_iteration
 
 
+@storable
 class Score(NamedTuple):
     """How good a policy is, exactly.  All are None where at gamma 1 its episodes do not end."""
 

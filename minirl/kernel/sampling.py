@@ -229,7 +229,10 @@ def generator(rng):
     True
     """
     if isinstance(rng, dict):
-        bits = getattr(np.random, rng["bit_generator"])()
+        kind = getattr(np.random, str(rng.get("bit_generator")), None)
+        if not (isinstance(kind, type) and issubclass(kind, np.random.BitGenerator)):
+            raise ValueError(f"rng must be the state of a bit generator of NumPy, got {rng}")
+        bits = kind()
         bits.state = rng
         return np.random.Generator(bits)
     if isinstance(rng, (float, np.floating)):

@@ -26,4 +26,5 @@ And what they share:
     style            the one look of every figure, and the record of a picture of the book
     figures          the figures of the experiments, as PNG files
     job              an experiment as a command
+    keeping          what a long job has done, in a file from which it goes on
 """

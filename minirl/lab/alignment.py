@@ -24,12 +24,14 @@ import numpy as np
 from scipy import sparse
 
 from minirl.console import integer
+from minirl.checkpoints import storable
 from minirl.exact.evaluation import NoEnd, expectation
 from minirl.people.regularised import critical_beta, frontier, regularised_optimum, tilt
 from minirl.exact.return_law import reward_law
 from minirl.kernel import counts
 from minirl.kernel.softmax import log_softmax
 from minirl.lab.job import SEED, Job, stopwatch
+from minirl.lab.keeping import CHECKPOINT, Keeper, keeper, trained
 from minirl.lab.objectives import SMOOTHING, SURROGATES
 from minirl.lab.running_example import (CORPUS, FITTED, SHOWN, WORDS, Writer, bigram_of, corpus_of,
                                         letters_of, running_example, writers_text, written)
@@ -46,7 +48,7 @@ from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
 from minirl.people.rlhf import rlhf, step_rewards
 from minirl.play.optim import linear
 from minirl.play.reinforce import reinforce
-from minirl.play.training import after, start
+from minirl.play.training import start
 from toy_lm.align import BETA, METHODS, PULL
 from toy_lm.ngram import language, sample
 from toy_lm.preferences import sample_pairs
@@ -77,46 +79,49 @@ class AlignmentScale(NamedTuple):
 
 # A policy on its way from the reference: its KL, what a proxy and the true reward say it earns more
 # than the reference, its mean letters, and its n or its β.
-ProxyPoint = namedtuple("ProxyPoint", "kl proxy gold letters at")
+ProxyPoint = storable(namedtuple("ProxyPoint", "kl proxy gold letters at"))
 
 
 # What becomes of the true reward when another one is maximised: points along the proxy's own
 # frontier, and of the best of n, none where the law of the proxy is not exact.
-Proxy = namedtuple("Proxy", "name optima best_of_n")
+Proxy = storable(namedtuple("Proxy", "name optima best_of_n"))
 
 
 # A reward model, judged on fresh preferences: how many it was fitted to, its accuracy and the best
 # that any model can expect, `calibration.reward_error`, its largest weight, whether it has an
 # optimum at β, the expected error of its probabilities, and for ten bins of them the mean and how
 # often it came true, None where a bin is empty.
-JudgedModel = namedtuple("JudgedModel", "pairs accuracy best_accuracy error largest has_optimum "
-                         "calibration predicted observed")
+JudgedModel = storable(namedtuple(
+    "JudgedModel", "pairs accuracy best_accuracy error largest has_optimum calibration predicted "
+    "observed"))
 
 
 # A method fitted to few preferences: share and letters without the pull, None where strings do not
 # end, and with it.
-Held = namedtuple("Held", "method pairs share mean_length held_share held_length")
+Held = storable(namedtuple("Held", "method pairs share mean_length held_share held_length"))
 
 
 # The best of n, exactly.
-BestPoint = namedtuple("BestPoint", "n reward kl share")
+BestPoint = storable(namedtuple("BestPoint", "n reward kl share"))
 
 
 # What the job finds: how many preferences; rows of running_example.Writer; the n of best_of_n; the
 # critical β; points of `regularised.frontier`; a BestPoint for each n; the share of
 # `grpo.resting_policy` by the size of the group, None where it was not found; lists of JudgedModel,
 # of Held and of Proxy; and the file of a corpus of one's own, or None.
-Alignment = namedtuple("Alignment", "pairs rows n critical_beta frontier best_of_n resting models "
-                       "held proxies file", defaults=[None])
+Alignment = storable(namedtuple(
+    "Alignment", "pairs rows n critical_beta frontier best_of_n resting models held proxies file",
+    defaults=[None]))
 
 
-def align(pairs, seed, progress, scale=AlignmentScale(), items=None) -> Alignment:
+def align(pairs, seed, progress, scale=AlignmentScale(), items=None, kept=None) -> Alignment:
     """Every method, on a corpus or the Unicode words: an `Alignment`.
 
     `pairs` are for `rlhf` and for the methods without a reward model; the time to draw them counts
-    for all of these.
+    for all of these.  A `keeping.Keeper` keeps what is done.
     """
-    timed, rows = stopwatch(PIECES, progress), []
+    timed, rows, kept = stopwatch(PIECES, progress), [], kept or Keeper()
+    piece = partial(timed, piece=kept.piece)
 
     def row(method, logp, seconds):
         rows.append(written(example, method, logp, seconds, seed))
@@ -126,13 +131,13 @@ def align(pairs, seed, progress, scale=AlignmentScale(), items=None) -> Alignmen
     ref = example.reference
     row("reference", log_softmax(ref), fitting)
     row("optimum", tilt(ref, example.optimum.action_values, beta=BETA), solving)
-    (curve, best), seconds = timed("best_of_n", lambda: best_of(example, seed, scale))
+    (curve, best), seconds = piece("best_of_n", lambda: best_of(example, seed, scale))
     rows.append(best._replace(seconds=seconds))
-    for name, train in trainers(example, seed, scale).items():
-        row(name, *timed(name, train))
-    learn_from_pairs(example, pairs, seed, scale, timed, row)
+    for name, train in trainers(example, seed, scale, kept.after).items():
+        row(name, *piece(name, train))
+    learn_from_pairs(example, pairs, seed, scale, timed, row, kept)
     sizes = [*(size for size in scale.sizes if size < pairs), pairs]
-    others = [timed(name, work)[0] for name, work in {
+    others = [piece(name, work)[0] for name, work in {
         "points of rest": lambda: {K: at_rest_in_groups(example, K) for K in scale.groups},
         "reward models": lambda: judged_models(example, sizes, seed, scale),
         "few preferences without a pull": lambda: held_or_not(example, seed, scale.unheld),
@@ -142,15 +147,15 @@ def align(pairs, seed, progress, scale=AlignmentScale(), items=None) -> Alignmen
                      curve, *others)
 
 
-def learn_from_pairs(example, pairs, seed, scale, timed, row):
+def learn_from_pairs(example, pairs, seed, scale, timed, row, kept):
     """A row for each method that learns from preferences; these are forgotten afterwards."""
     data, drawing = timed("preferences", lambda: example.preferences(pairs, [seed, 7, 0]))
     for name, train in {
-            "rlhf": lambda: by_rlhf(example, data, [seed, 8, 0], scale),
-            "rlhf_iterated": lambda: by_iterated_rlhf(example, pairs, seed, scale),
+            "rlhf": lambda: by_rlhf(example, data, [seed, 8, 0], scale, kept.after),
+            "rlhf_iterated": lambda: by_iterated_rlhf(example, pairs, seed, scale, kept.after),
             **by_preferences(example, data), "savage": lambda: by_savage(example, data),
             "robust_mistaken": lambda: by_robust(example, pairs, [seed, 7, 0])}.items():
-        logp, seconds = timed(name, train)
+        logp, seconds = timed(name, train, kept.piece)
         row(name, logp, seconds + drawing * (name not in ("rlhf_iterated", "robust_mistaken")))
 
 
@@ -163,7 +168,7 @@ def at_rest_in_groups(example, size):
     return example.judge(np.exp(logp)).share
 
 
-def trainers(example, seed, scale):
+def trainers(example, seed, scale, after=trained):
     """The learners that play, by name: functions without arguments that return log π.
 
     `grpo` and `dr_grpo` have k3 in the loss, `rejection_sampling` has no KL to pay for in its one
@@ -190,19 +195,19 @@ def trainers(example, seed, scale):
 
     def train(stream, trainer):
         iterations = trainer.keywords.get("iterations", 1)
-        return after(trainer(record=start(ref, rng=[seed, stream])), iterations).logp
+        return after(trainer, start(ref, rng=[seed, stream]), iterations).logp
 
     return {name: partial(train, stream, trainer)
             for stream, (name, trainer) in enumerate(found.items())}
 
 
-def by_rlhf(example, data, rng, scale):
+def by_rlhf(example, data, rng, scale, after=trained):
     """log π of a reward model fitted to preferences, and then PPO on it."""
     reward_table = fit_reward_model(np.zeros(example.reference.shape), data, pull=PULL).x
-    return example.climbed(reward_table, rng, scale.iterations)
+    return example.climbed(reward_table, rng, scale.iterations, after=after)
 
 
-def by_iterated_rlhf(example, pairs, seed, scale):
+def by_iterated_rlhf(example, pairs, seed, scale, after=trained):
     """log π of ROUNDS rounds, among which the preferences are shared out.
 
     Those of a round are over strings of the policy before, and the model is fitted to all so far.
@@ -211,7 +216,7 @@ def by_iterated_rlhf(example, pairs, seed, scale):
     for k in range(ROUNDS):
         drawn = example.preferences(max(pairs // ROUNDS, 1), [seed, 7, k], logp)
         data = data + drawn if k else drawn
-        logp = by_rlhf(example, data, [seed, 8, k], scale)
+        logp = by_rlhf(example, data, [seed, 8, k], scale, after)
     return logp
 
 
@@ -384,8 +389,9 @@ def _some(form):
 
 
 def _run(arguments, progress, scale=AlignmentScale()):
-    items, file = corpus_of(arguments.corpus)
-    return align(arguments.pairs, arguments.seed, progress, scale, items)._replace(file=file)
+    (items, file), kept = corpus_of(arguments.corpus), keeper(arguments)
+    return kept.whole(lambda: align(arguments.pairs, arguments.seed, progress, scale, items,
+                                    kept)._replace(file=file))
 
 
 def _document(found):
@@ -397,5 +403,5 @@ def _document(found):
 ALIGNMENT = Job("alignment", __doc__, _run, alignment_text, arguments={
     "pairs": {"type": integer(1, 10**7), "default": 100_000,
               "help": "preferences that rlhf, dpo and its kin learn from (100,000)"},
-    "seed": SEED, "corpus": CORPUS}, document=_document,
+    "seed": SEED, "corpus": CORPUS, "checkpoint": CHECKPOINT}, document=_document,
     draw=lambda figures, found: figures.alignment_figures(found))

@@ -55,8 +55,11 @@ def do(job, arguments):
 
     Whether the results can be written and drawn is checked before the work.
     """
-    read = [getattr(arguments, name, None) for name in ("corpus", "map")]
+    read = [getattr(arguments, name, None) for name in ("corpus", "map", "checkpoint")]
     check_apart(arguments.json, *read)
+    if None not in (read[-1], arguments.json) and (
+            os.path.realpath(read[-1]) == os.path.realpath(arguments.json)):
+        raise ValueError(f"--json and --checkpoint must be two files, got {arguments.json} twice")
     if arguments.plot is not None:
         try:
             figures = import_module("minirl.lab.figures")
@@ -99,14 +102,18 @@ def _plain(value):
 def stopwatch(pieces, progress):
     """The one clock of the laboratory: `timed(name, work) -> (result, seconds)`.
 
-    It first tells which of how many pieces of work is running.
+    It first tells which of how many pieces of work is running.  `timed(name, work, piece)` has the
+    work done by a `piece(name, work)` that returns the same, such as `keeping.Keeper.piece`.
     """
     numbers = count(1)
 
-    def timed(name, work):
-        progress(f"{next(numbers)} of {pieces}, {name}")
+    def at_once(name, work):
         began = perf_counter()
         return work(), perf_counter() - began
+
+    def timed(name, work, piece=at_once):
+        progress(f"{next(numbers)} of {pieces}, {name}")
+        return piece(name, work)
 
     return timed
 

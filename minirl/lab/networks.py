@@ -22,11 +22,13 @@ import numpy as np
 from gridworld.maps import WORLDS
 from minirl.beyond.network import (composed, embedded, forward, network_optimiser,
                                    random_params)
+from minirl.checkpoints import storable
 from minirl.console import counted, integer
 from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import objective, referee
 from minirl.kernel.softmax import log_softmax
 from minirl.lab.job import SEED, Job, stopwatch
+from minirl.lab.keeping import CHECKPOINT, Keeper, keeper, trained
 from minirl.lab.running_example import bigram_of, running_example
 from minirl.lab.table import bar, in_columns, page
 from minirl.people.dpo import dpo_loss, fit_dpo
@@ -34,7 +36,7 @@ from minirl.people.fitting import attracted, minimise
 from minirl.people.sft import sft_loss
 from minirl.play.optim import linear
 from minirl.play.ppo import ppo
-from minirl.play.training import after, start
+from minirl.play.training import start
 from toy_lm.contexts import flat, look_up, tree
 from toy_lm.corpora import held_out, unicode_words
 from toy_lm.vocabulary import from_items
@@ -57,19 +59,20 @@ class NetworkScale(namedtuple("NetworkScale", "fit lake cliff memories players a
 
 # A memory of so many letters: held out, nats per character of n-grams, flat and as a tree, and of
 # the network, which has so many params and so large a pull.
-Memory = namedtuple("Memory", "letters flat tree network params pull")
+Memory = storable(namedtuple("Memory", "letters flat tree network params pull"))
 
 
 # So many hidden units: lists of the shares of all runs, of PPO on the lake and on the cliff, and of
 # DPO with the weak and the strong pull.  None stands for a table, of which there is one fit.
-Player = namedtuple("Player", "hidden lake cliff")
-Aligner = namedtuple("Aligner", "hidden weak strong")
+Player = storable(namedtuple("Player", "hidden lake cliff"))
+Aligner = storable(namedtuple("Aligner", "hidden weak strong"))
 
 
 # What the job finds: lists of `Memory`, `Player` and `Aligner`; J* of the lake and of the cliff;
 # and how many runs of how many iterations there were.
-Networks = namedtuple("Networks", "memories players aligners lake_optimum cliff_optimum pairs seed "
-                      "runs fit_iterations lake_iterations cliff_iterations")
+Networks = storable(namedtuple(
+    "Networks", "memories players aligners lake_optimum cliff_optimum pairs seed runs "
+    "fit_iterations lake_iterations cliff_iterations"))
 
 
 # Words.
@@ -135,13 +138,13 @@ def coordinates(shape):
         *(np.linspace(-1, 1, size) for size in shape), indexing="ij")], axis=1)
 
 
-def climb(mdp, x, *, hidden, iterations, rng, **played):
+def climb(mdp, x, *, hidden, iterations, rng, after=trained, **played):
     """log π after so many iterations of PPO, with a network of the features x."""
     params = random_params(x.shape[1], hidden, mdp.shape[1], rng=[*rng, 0], scale=2.0)
     record = start(forward(params, x, hidden=hidden)[0], rng=[*rng, 1])
-    trainer = ppo(mdp, record, iterations=iterations, learning_rate=linear(0.02, 0.0),
-                  optimiser=network_optimiser(params, x, hidden=hidden), **played)
-    return after(trainer, iterations).logp
+    trainer = partial(ppo, mdp, iterations=iterations, learning_rate=linear(0.02, 0.0),
+                      optimiser=network_optimiser(params, x, hidden=hidden), **played)
+    return after(trainer, record, iterations).logp
 
 
 # Preferences.
@@ -161,10 +164,12 @@ def fit_dpo_network(ref_logits, pairs, x, *, hidden, beta, pull, rng, iterations
 # What the job does.
 
 
-def measure_networks(seed=0, runs=2, scale=NetworkScale(), progress=lambda line: None) -> Networks:
-    """All results: `Networks`."""
-    timed = stopwatch(len(scale.memories) + 2 * len(scale.players) + len(scale.aligners) + 1,
-                      progress)
+def measure_networks(seed=0, runs=2, scale=NetworkScale(), progress=lambda line: None,
+                     kept=None) -> Networks:
+    """All results: `Networks`.  A `keeping.Keeper` keeps what is done."""
+    kept = kept or Keeper()
+    timed = partial(stopwatch(len(scale.memories) + 2 * len(scale.players) + len(scale.aligners)
+                              + 1, progress), piece=kept.piece)
     memories = [timed(f"words, {counted(letters, 'letter')}", partial(
         remember, letters, iterations=scale.fit, seed=seed))[0] for letters in scale.memories]
     grids = {name: WORLDS[name]() for name in (LAKE, CLIFF)}
@@ -179,7 +184,7 @@ def measure_networks(seed=0, runs=2, scale=NetworkScale(), progress=lambda line:
     def climbed(name, hidden, iterations):
         return [judges[name](np.exp(climb(
             worlds[name], coordinates(grids[name].shape), hidden=hidden, iterations=iterations,
-            rng=[seed, run], **PLAYED[name]))).share for run in range(runs)]
+            rng=[seed, run], after=kept.after, **PLAYED[name]))).share for run in range(runs)]
 
     def aligned(hidden):
         if hidden is None:
@@ -246,9 +251,12 @@ def worst_and_best(shares):
 
 
 def _run(arguments, progress, scale=NetworkScale()):
-    return measure_networks(arguments.seed, arguments.runs, scale, progress)
+    kept = keeper(arguments)
+    return kept.whole(lambda: measure_networks(arguments.seed, arguments.runs, scale, progress,
+                                               kept))
 
 
 NETWORKS = Job("network", __doc__, _run, networks_text, arguments={
-    "runs": {"type": integer(1), "default": 2, "help": "of each size (2)"}, "seed": SEED},
+    "runs": {"type": integer(1), "default": 2, "help": "of each size (2)"}, "seed": SEED,
+    "checkpoint": CHECKPOINT},
     draw=lambda figures, found: figures.networks_figures(found))

@@ -26,11 +26,13 @@ from typing import NamedTuple
 import numpy as np
 
 from gridworld.maps import WORLDS
+from minirl.checkpoints import storable
 from minirl.console import counted, integer, number
 from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import Score, referee
 from minirl.kernel.mdp import TabularMDP
 from minirl.lab.job import SEED, Job, chosen_world, stopwatch
+from minirl.lab.keeping import CHECKPOINT, Keeper, keeper
 from minirl.lab.running_example import CORPUS, FITTED, bigram_of, corpus_of, running_example
 from minirl.lab.summary import each, known, spread
 from minirl.lab.table import bar, fixed, in_columns, page, shortest
@@ -42,7 +44,7 @@ from minirl.play.optim import linear
 from minirl.play.ppo import ppo
 from minirl.play.ppo_kl import ppo_kl
 from minirl.play.reinforce import reinforce
-from minirl.play.training import after, environment_rewards, start
+from minirl.play.training import Training, after, environment_rewards, start
 from toy_lm.align import BETA
 
 LANGUAGE = "language"  # the name of the world you can read
@@ -75,7 +77,8 @@ class Problem(NamedTuple):
 # (POINTS + 1,) int; the steps of the environment of each run in all, (R,) int; the exact J and the
 # share of the optimum, (POINTS + 1, R), NaN where they do not exist; and the seconds of all runs,
 # one after another.
-PolicyCurve = namedtuple("PolicyCurve", "method iterations steps values shares seconds")
+PolicyCurve = storable(namedtuple(
+    "PolicyCurve", "method iterations steps values shares seconds"))
 
 
 # What the job finds: the name of a world, its Problem, a PolicyCurve for each learner, what was
@@ -111,43 +114,62 @@ POLICY_LEARNERS = {
     "ppo": ppo, "ppo_kl": ppo_kl}
 
 
-def one_run(task):
-    """One run, (steps, `Score` at every point, seconds), of a task (problem, method, seed,
-    iterations, episodes, horizon)."""
-    problem, method, seed, iterations, episodes, horizon = task
-    began, judge = perf_counter(), problem.judge
-    record = start(problem.logits, rng=seed)
+@storable
+class RunOfPolicy(NamedTuple):
+    """A run so far."""
+
+    record: Training
+    scores: list    # its `Score` at every point so far
+    seconds: float  # of training
+
+
+def learn_policies(problem, methods, *, seed, runs, iterations, episodes, horizon, progress,
+                   kept=None) -> Iterator[PolicyCurve]:
+    """Yield the `PolicyCurve` of each of some POLICY_LEARNERS.
+
+    Run i draws from the seed [seed, i].  There are at least POINTS iterations, and all runs go on
+    from point to point together.  `progress` is called with a line of text at each point of a run,
+    and a `keeping.Keeper` keeps what is done.
+    """
+    so_far, judge, points = (kept := kept or Keeper()).begun, problem.judge, judged_at(iterations)
+    for i in range(runs):
+        record = start(problem.logits, rng=[seed, i])
+        for method in methods:
+            so_far.setdefault((method, i), RunOfPolicy(record, [judge(record.policy)], 0.0))
+    left = sum(len(points) - len(run.scores) for run in so_far.values())
+    limits, timed = (iterations, episodes, horizon), stopwatch(left, progress)
+    with _workers(len(so_far)) as share_out:
+        for k, point in enumerate(points):
+            behind = [name for name, run in so_far.items() if len(run.scores) == k]
+            results = share_out(climb_on, [(problem, name[0], so_far[name].record, point, *limits)
+                                           for name in behind])
+            for name in behind:
+                (record, seconds), _ = timed(name[0], lambda: next(results))
+                _, scores, before = so_far[name]
+                so_far[name] = RunOfPolicy(record, [*scores, judge(record.policy)],
+                                           before + seconds)
+                kept.write()
+    for method in methods:
+        found = [so_far[method, i] for i in range(runs)]
+        scores = [run.scores for run in found]
+        yield PolicyCurve(method, points, np.array([run.record.steps for run in found]),
+                          each(scores, "objective").T, each(scores, "share").T,
+                          sum(run.seconds for run in found))
+
+
+def climb_on(task) -> tuple[Training, float]:
+    """The record of a run at its next point, and the seconds on the way there, of a task (problem,
+    method, record, point, iterations, episodes, horizon)."""
+    problem, method, record, point, iterations, episodes, horizon = task
+    began = perf_counter()
     trainer = POLICY_LEARNERS[method](problem.mdp, record, rewards=problem.rewards,
                                       iterations=iterations, episodes=episodes, horizon=horizon)
-    scores = [judge(record.policy)]
-    for point in judged_at(iterations)[1:]:
-        record = after(trainer, point - record.iteration)
-        scores.append(judge(record.policy))
-    return record.steps, scores, perf_counter() - began
+    return after(trainer, point - record.iteration), perf_counter() - began
 
 
 def judged_at(iterations):
     """The iterations after which a run is judged, from 0 to the last: (POINTS + 1,) int."""
     return np.arange(POINTS + 1) * iterations // POINTS
-
-
-def learn_policies(problem, methods, *, seed, runs, iterations, episodes, horizon,
-                   progress) -> Iterator[PolicyCurve]:
-    """Yield the `PolicyCurve` of each of some POLICY_LEARNERS.
-
-    Run i draws from the seed [seed, i].  `progress` is called with a line of text before each run;
-    there are at least POINTS iterations.
-    """
-    tasks = [(problem, method, [seed, i], iterations, episodes, horizon)
-             for method in methods for i in range(runs)]
-    timed = stopwatch(len(tasks), progress)
-    with _workers(len(tasks)) as share_out:
-        results = share_out(one_run, tasks)
-        for method in methods:
-            steps, scores, seconds = zip(*(timed(method, lambda: next(results))[0]
-                                           for _ in range(runs)))
-            yield PolicyCurve(method, judged_at(iterations), np.array(steps),
-                              each(scores, "objective").T, each(scores, "share").T, sum(seconds))
 
 
 @contextmanager
@@ -251,8 +273,10 @@ def _run(arguments, progress):
         problem = grid_problem(grid.mdp(gamma=0.99 if gamma is None else gamma))
     methods = list(POLICY_LEARNERS) if arguments.learner is None else [arguments.learner]
     limits = {"episodes": arguments.episodes, "horizon": arguments.horizon}
-    curves = list(learn_policies(problem, methods, seed=arguments.seed, runs=arguments.runs,
-                                 iterations=arguments.iterations, progress=progress, **limits))
+    kept = keeper(arguments)
+    curves = kept.whole(lambda: list(learn_policies(
+        problem, methods, seed=arguments.seed, runs=arguments.runs, progress=progress, kept=kept,
+        iterations=arguments.iterations, **limits)))
     return Policies(name, problem, curves, arguments.seed, **limits, file=file)
 
 
@@ -276,6 +300,7 @@ POLICIES = Job("policies", __doc__, _run, policies_text, arguments={
                  "help": "played in an iteration (512); for 8x8 take 1024"},
     "horizon": {"type": integer(1), "default": 200,
                 "help": "episodes are cut after this many steps (200)"},
-    "learner": {"choices": POLICY_LEARNERS, "help": "only this one (all four)"}, "seed": SEED},
+    "learner": {"choices": POLICY_LEARNERS, "help": "only this one (all four)"}, "seed": SEED,
+    "checkpoint": CHECKPOINT},
     worlds=(*WORLDS, LANGUAGE), document=_document,
     draw=lambda figures, found: figures.policies_figures(found))

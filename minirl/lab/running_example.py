@@ -7,19 +7,22 @@ words that are drawn for you to read.
 
 from collections import namedtuple
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from minirl.checkpoints import storable
 from minirl.console import file_name
 from minirl.exact.planning import Optimum
 from minirl.files import shown
 from minirl.kernel.mdp import TabularMDP
+from minirl.lab.keeping import trained
 from minirl.lab.table import bar, in_columns
 from minirl.people.regularised import referee_near, regularised_optimum
 from minirl.people.rlhf import rlhf
 from minirl.play.optim import linear
-from minirl.play.training import after, start
+from minirl.play.training import start
 from toy_lm.align import BETA
 from toy_lm.corpora import read_lines, unicode_words
 from toy_lm.models import Model, fit
@@ -55,18 +58,19 @@ class RunningExample(NamedTuple):
         writer = self.reference if logp is None else logp
         return sample_pairs(writer, self.world.mean_reward, pairs, rng=rng)
 
-    def climbed(self, reward_table, rng, iterations, horizon=200):
+    def climbed(self, reward_table, rng, iterations, horizon=200, after=trained):
         """log π after so many iterations of `rlhf` on a reward table (S, A)."""
-        trainer = rlhf(self.world, start(self.reference, rng=rng), reward_table,
-                       self.reference, beta=self.beta, horizon=horizon, iterations=iterations,
-                       learning_rate=linear(0.05, 0.0))
-        return after(trainer, iterations).logp
+        trainer = partial(rlhf, self.world, reward_table=reward_table, ref_logits=self.reference,
+                          beta=self.beta, horizon=horizon, iterations=iterations,
+                          learning_rate=linear(0.05, 0.0))
+        return after(trainer, start(self.reference, rng=rng), iterations).logp
 
 
 # One policy that writes: E[R] of the true reward, the KL to the reference in nats per string, J =
 # E[R] − β KL, the share (J − J(ref)) / (J* − J(ref)), and the mean length in letters.  These are
 # None where its strings do not end.
-Writer = namedtuple("Writer", "method reward kl objective share mean_length seconds samples")
+Writer = storable(namedtuple(
+    "Writer", "method reward kl objective share mean_length seconds samples"))
 
 
 def corpus_of(path):

@@ -116,12 +116,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
+from minirl.checkpoints import storable
 from minirl.kernel import checks
 from minirl.kernel.softmax import difference
 
 FAR = 36.0  # from where on e^{−x} is about the rounding of 1
 
 
+@storable
 class Fit(NamedTuple):
     """What a deterministic fit found."""
 

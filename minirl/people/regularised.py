@@ -127,6 +127,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
+from minirl.checkpoints import storable
 from minirl.exact.evaluation import (NoEnd, action_values, at_states, evaluate, expectation,
                                      reachable, transitions_under, valued_states)
 from minirl.exact.planning import Optimum, optimum_of
@@ -214,6 +215,7 @@ def tilt(ref_logits, action_values, *, beta):
     return log_softmax(log_softmax(ref_logits) + np.asarray(action_values) / beta)
 
 
+@storable
 class FrontierPoint(NamedTuple):
     """The best policy at a price."""
 

@@ -123,6 +123,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minirl.checkpoints import storable
 from minirl.kernel import checks
 
 
@@ -147,6 +148,7 @@ def gradient_descent() -> Optimiser:
                      step=lambda x, grad, state, learning_rate: (x - learning_rate * grad, state))
 
 
+@storable
 class AdamState(NamedTuple):
     """The running means of (optim.2) and the number of updates."""
 

@@ -125,6 +125,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from minirl.checkpoints import storable
 from minirl.kernel import checks
 from minirl.exact.evaluation import reachable
 from minirl.exact.solving import solve
@@ -206,6 +207,7 @@ def monte_carlo(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=10
     yield from _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth)
 
 
+@storable
 class Prediction(NamedTuple):
     """R runs after some number of episodes; all that the next episode needs."""
 

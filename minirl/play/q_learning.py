@@ -127,6 +127,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minirl.checkpoints import storable
 from minirl.kernel import checks
 from minirl.exact.evaluation import reachable
 from minirl.kernel.mdp import TabularMDP
@@ -235,6 +236,7 @@ def _learn(world, record, row_value, ahead, M, learning_rate, decay, exploration
         yield record
 
 
+@storable
 class Episodes(NamedTuple):
     """B episodes that ended, terminated or truncated, in the order of runs and of time."""
 
@@ -244,6 +246,7 @@ class Episodes(NamedTuple):
     lengths: np.ndarray  # (B,) int, steps
 
 
+@storable
 class ValueLearning(NamedTuple):
     """R learners after some number of iterations; all that the next iteration needs."""
 

@@ -54,6 +54,20 @@ and 0 + ½, by (softmax.3).  A step at the learning rate 1 makes the logits ½ a
 steps.  So G = −7/4 0, and the logit of head gains 7/4 · (1 − 0.7311) = 0.4706.  (The arguments
 `batch.visits` and 1.0, the progress that remains, matter where there is `ent_coef` or a schedule.)
 
+**Stopping and going on.**  Since a record holds all that the next iteration needs, a file that holds
+the record is all that is needed to go on another day.  `save` writes one and `load` reads it back,
+bit for bit, whatever trainer the record is of:
+
+>>> import os, tempfile
+>>> with tempfile.TemporaryDirectory() as folder:
+...     save(record, os.path.join(folder, "coin.checkpoint"))
+...     again = load(os.path.join(folder, "coin.checkpoint"))
+>>> print(next(short_sighted(coin_game(), again)).logits.round(4), next(trainer).logits.round(4))
+[[ 1.1903 -1.1903]] [[ 1.1903 -1.1903]]
+
+The file is written beside the old one and takes its place when it is whole and on the disk.  So a
+program that is killed leaves the old record or the new one, and never half of one.
+
 **The arguments all trainers share.**  The names are those of the library Stable-Baselines3, and in
 the chapters on language those of TRL, a library that trains language models.
 
@@ -109,6 +123,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from minirl.checkpoints import CheckpointError, packed, storable, unpacked
+from minirl.files import read_bytes, write_bytes
 from minirl.kernel import checks, counts
 from minirl.kernel.mdp import TabularMDP
 from minirl.kernel.playing import Rollout, rollout, start_states
@@ -119,6 +135,7 @@ from minirl.play.optim import clip_norm, coefficient
 _Record = TypeVar("_Record")  # `after` gives what its trainer yields
 
 
+@storable
 class Training(NamedTuple):
     """A policy in training; all that the next iteration of any trainer needs."""
 
@@ -201,6 +218,47 @@ def after(trainer: Iterator[_Record], n) -> _Record:
     'b'
     """
     return next(islice(trainer, checks.whole("n", n) - 1, None))
+
+
+def save(record, path):
+    """Write a record of any trainer to a file, whole or not at all.
+
+    What stands in it says `minirl.checkpoints`.  Raises CheckpointError, which is a ValueError,
+    where the file cannot be written; what was there before stays.
+
+    Examples
+    --------
+    >>> import os
+    >>> save(start(np.zeros((1, 2)), rng=0), os.devnull)
+    """
+    data = packed(record)
+    try:
+        write_bytes(path, data)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
+
+
+def load(path):
+    """The record in a file that `save` has written, bit for bit.
+
+    The module that defines its class must have been imported, as the one that trains it is.
+
+    Raises CheckpointError, which is a ValueError, where the file cannot be read, is truncated, was
+    changed, is no checkpoint, or is one of another version.
+
+    Examples
+    --------
+    >>> load("no such file")
+    Traceback (most recent call last):
+    minirl.checkpoints.CheckpointError: cannot read no such file: No such file or directory
+    """
+    try:
+        data = read_bytes(path)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
+    return unpacked(data, path)
 
 
 def environment_rewards(rollout, logp):
