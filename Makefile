@@ -104,6 +104,11 @@ coverage: .venv/installed
 	$(BIN)/python -m coverage combine -q
 	$(BIN)/python -m coverage report
 
+# 200 runs that keep checkpoints, killed at random moments, and what becomes of them.
+.PHONY: kills
+kills: .venv/installed
+	$(BIN)/python tests/kills.py 200
+
 benchmarks: .venv/installed
 	$(BIN)/python -m benchmarks
 

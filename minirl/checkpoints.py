@@ -64,8 +64,8 @@ import numpy as np
 
 from minirl.files import shown
 
-VERSION = 1  # of the format
-FIRST_LINE = f"minirl checkpoint {VERSION}".encode()
+FORMAT = 1  # its version
+FIRST_LINE = f"minirl checkpoint {FORMAT}".encode()
 NUMBERS = re.compile(r"[<>|][biufc]\d+")  # the types that arrays may have
 _STORABLE = {}  # the classes that were marked, by name
 
@@ -146,9 +146,9 @@ def _content(data):
         raise ValueError("truncated in its first line")
     if not newline or not version:
         raise ValueError("no checkpoint of this book")
-    if (found := int(version[1])) != VERSION:
-        raise ValueError(f"of version {found}, which is {'older' if found < VERSION else 'newer'} "
-                         f"than the version {VERSION} that is read here")
+    if (found := int(version[1])) != FORMAT:
+        raise ValueError(f"of version {found}, which is {'older' if found < FORMAT else 'newer'} "
+                         f"than the version {FORMAT} that is read here")
     seal, newline, content = rest.partition(b"\n")
     size = re.fullmatch(rb"[0-9a-f]{64} (\d{1,18})", seal)
     if not newline and len(seal) <= 64 + 1 + 18:
@@ -177,14 +177,15 @@ def _tree(value, where, arrays):
     if kind is set:
         return {"set": sorted(_tree([*value], where, arrays), key=json.dumps)}
     if _STORABLE.get(kind.__name__) is kind:
-        return {"record": [kind.__name__, {
-            name: _tree(part, f"{where}.{name}", arrays) for name, part in value._asdict().items()}]}
+        return {"record": [kind.__name__, {name: _tree(part, f"{where}.{name}", arrays)
+                                           for name, part in value._asdict().items()}]}
     if isinstance(value, np.generic) and NUMBERS.fullmatch(value.dtype.str):
         return {"number": [value.dtype.str, value.tobytes().hex()]}
     if kind is np.ndarray and NUMBERS.fullmatch(value.dtype.str):
         axes = list(range(value.ndim))
         if not value.flags.c_contiguous:
-            axes.sort(key=lambda axis: -abs(value.strides[axis]))
+            value = value.copy(order="K")
+            axes.sort(key=lambda axis: -value.strides[axis])
         arrays.append(value.transpose(axes).tobytes())
         return {"array": [value.dtype.str, list(value.shape), axes]}
     raise ValueError(f"{where} must be a number, text, None, an array of numbers, a list, tuple, "

@@ -357,7 +357,8 @@ def test_preferences_are_charged_to_all_who_use_them_and_the_optimum_pays_for_it
         return work
 
     ref = setting.reference
-    monkeypatch.setattr("minirl.lab.job.perf_counter", lambda: now[0])
+    for module in "job", "keeping":
+        monkeypatch.setattr(f"minirl.lab.{module}.perf_counter", lambda: now[0])
     for owner, name, seconds, made in (
             (RunningExample, "preferences", 100, drawn(setting, 5, 0)),
             (alignment, "bigram_of", 1, setting.model), (alignment, "running_example", 10, setting),
@@ -533,7 +534,7 @@ true reward without its letters  n = 1          0.000  0.000   0.000     5.91
 def test_a_corpus_of_ones_own_is_modelled_and_named(command, tmp_path, monkeypatch):
     """And where nothing comes to rest, the share is null"""
     given = []
-    monkeypatch.setattr(alignment, "align", lambda *arguments: given.append(arguments[-1]) or SMALL)
+    monkeypatch.setattr(alignment, "align", lambda *arguments: given.append(arguments[-2]) or SMALL)
     path = tmp_path / "own.txt"
     path.write_text("on\n no\n\nono\n")
     text = command("--corpus", str(path))[1]
@@ -643,7 +644,7 @@ def test_the_figure_of_proxies_has_a_panel_each_with_promise_and_truth():
 
 def test_the_arguments_and_their_defaults_reach_the_work(command, monkeypatch):
     seen = []
-    monkeypatch.setattr(alignment, "align", lambda pairs, seed, progress, scale, items: (
+    monkeypatch.setattr(alignment, "align", lambda pairs, seed, progress, scale, items, kept: (
         seen.append((pairs, seed, scale)) or SMALL))
     assert command("--quiet") == command("--pairs", "77", "--seed", "5", "--quiet") == (0, "", "")
     assert seen == [(100_000, 0, FULL), (77, 5, FULL)]

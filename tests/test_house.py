@@ -20,6 +20,7 @@ PARTS = {part: re.findall(r"\w+", names) for part, names in re.findall(
 CHAPTERS = [f"{part}.{name}" for part, names in PARTS.items() for name in names if part != "plain"]
 EXTRAS = {"gridworld.gymnasium": "gymnasium", "gridworld.figures": "matplotlib",
           "minirl.lab.figures": "matplotlib", "minirl.lab.style": "matplotlib"}
+APPENDICES = {"minirl.files", "minirl.checkpoints"}
 NO_CHAPTERS = {"lab", "plain", "exercises", "pictures", "__main__.py"}  # which need no examples
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 EXTRAS |= {f"minirl.pictures.{path.stem}": "matplotlib" for path in SOURCES
@@ -77,7 +78,7 @@ def test_a_chapter_imports_only_earlier_chapters():
     for place, chapter in enumerate(CHAPTERS):
         part, name = chapter.split(".")
         imported = imported_modules(ROOT / "minirl" / part / f"{name}.py")
-        assert {name for name in imported if name.split(".")[0] in PACKAGES} <= {
+        assert {name for name in imported if name.split(".")[0] in PACKAGES} <= APPENDICES | {
             f"minirl.{name}" for name in CHAPTERS[:place]}, chapter
 
 
@@ -102,6 +103,14 @@ def test_what_coverage_leaves_out_says_why():
     assert "fail_under = 100" in settings and not re.search("exclude|omit|partial", settings)
 
 
+def test_an_appendix_that_chapters_import_knows_nothing_of_the_book():
+    """It writes files, which is no chapter's subject."""
+    for name in APPENDICES:
+        path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
+        assert {name for name in imported_modules(path) if name.split(".")[0] in PACKAGES} <= (
+            APPENDICES - {name}), name
+
+
 def test_a_plain_file_imports_numpy_alone_and_only_the_exercises_import_it():
     for path in SOURCES:
         imported = imported_modules(path)
@@ -117,7 +126,8 @@ def test_no_two_modules_import_each_other():
 
 
 def test_no_two_public_things_share_a_name():
-    """Functions, classes and constants of all modules; `main` is what a command line calls.
+    """Functions, classes and constants of all modules; `main` is what a command line calls, and
+    `save` and `load` are called by the name of their module, `models.save` and `training.save`.
 
     What is in `plain` says everything again, in the words of the papers.
     """
@@ -126,7 +136,7 @@ def test_no_two_public_things_share_a_name():
         for node in parsed(path).body:
             names = {target.id for target in getattr(node, "targets", ())
                      if isinstance(target, ast.Name)} | {getattr(node, "name", "_")}
-            for name in names - {"main"}:
+            for name in names - {"main", "save", "load"}:
                 places.setdefault(name, []).append(module_name(path))
     assert {name: modules for name, modules in places.items()
             if len(modules) > 1 and not name.startswith("_")} == {}
@@ -154,7 +164,7 @@ def test_a_module_imports_what_it_may_and_its_randomness_is_an_argument(path):
     assert extra or not at_once & set(EXTRAS)
     for node in ast.walk(module):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "np.random":
-            assert node.attr in {"Generator", "default_rng", "PCG64"}, f"np.random.{node.attr}"
+            assert node.attr in {"Generator", "default_rng", "PCG64", "BitGenerator"}, f"np.random.{node.attr}"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)

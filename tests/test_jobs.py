@@ -163,7 +163,7 @@ def test_a_plot_is_written_as_png_and_what_it_wrote_is_said(command, name, tmp_p
 @pytest.mark.parametrize("name, first, last, pieces", [
     ("demo", "language, 1 of 6, reference", "grids, 6 of 6, cliff_walk: ppo", 12),
     ("values", "1 of 5, planning", "5 of 5, expected_sarsa", 5),
-    ("policies", "1 of 1, ppo", "1 of 1, ppo", 1),
+    ("policies", "1 of 20, ppo", "20 of 20, ppo", 20),
     ("alignment", "1 of 34, reference", "34 of 34, proxies", 34),
     ("contrastive", "1 of 9, letters", "9 of 9, rank 26", 9),
     ("inference", "1 of 6, reference", "6 of 6, emergence", 6),

@@ -96,13 +96,24 @@ def test_a_seed_gives_the_same_run_in_another_process_and_through_the_defaults(l
 @pytest.mark.slow
 def test_runs_shared_out_to_other_processes_are_the_same_bit_for_bit(shared_out):
     found, = shared_out["methods"]
-    task = policies.grid_problem(LAKE), "reinforce"
+    problem = policies.grid_problem(LAKE)
     for i in range(2):
-        _, scores, _ = policies.one_run((*task, [3, i], 20, 8, 9))
+        _, scores, _ = run_of(problem, "reinforce", [3, i], 20, 8, 9)
         assert [values[i] for values in found["values"]] == [score.objective for score in scores]
 
 
 # A run.
+
+
+def run_of(problem, method, seed, iterations, episodes, horizon):
+    """A run from point to point, as the job makes it: its last record, scores and seconds."""
+    record, seconds = start(problem.logits, rng=seed), 0.0
+    scores = [problem.judge(record.policy)]
+    for point in policies.judged_at(iterations)[1:]:
+        record, more = policies.climb_on((problem, method, record, point, iterations, episodes,
+                                          horizon))
+        scores, seconds = [*scores, problem.judge(record.policy)], seconds + more
+    return record, scores, seconds
 
 
 TRAINERS = {
@@ -118,7 +129,7 @@ TRAINERS = {
 
 @pytest.mark.parametrize("method", policies.POLICY_LEARNERS)
 def test_a_run_is_the_trainer_judged_exactly_at_every_point(method):
-    steps, scores, seconds = policies.one_run((policies.grid_problem(LAKE), method, 7, 21, 8, 9))
+    last, scores, seconds = run_of(policies.grid_problem(LAKE), method, 7, 21, 8, 9)
     records = [record for record, _ in zip(
         TRAINERS[method](LAKE, start(np.zeros(LAKE.shape), rng=7), episodes=8, horizon=9,
                          iterations=21), range(21))]
@@ -128,7 +139,7 @@ def test_a_run_is_the_trainer_judged_exactly_at_every_point(method):
     best = policy_iteration(LAKE).objective
     np.testing.assert_allclose([score.objective for score in scores], expected, rtol=1e-10)
     np.testing.assert_allclose([score.share for score in scores], expected / best, rtol=1e-10)
-    assert steps == records[-1].steps and seconds > 0
+    assert last.steps == records[-1].steps and seconds > 0
 
 
 def test_on_the_language_model_the_price_of_the_kl_is_part_of_the_reward():
@@ -136,7 +147,7 @@ def test_on_the_language_model_the_price_of_the_kl_is_part_of_the_reward():
     assert problem.optimum == pytest.approx(example.optimum.objective, abs=1e-12)
     assert problem.beta == BETA and problem.mdp.gamma == 1
     rewards = step_rewards(example.world.mean_reward, example.reference, beta=BETA)
-    _, scores, _ = policies.one_run((problem, "ppo_kl", 7, 20, 8, 9))
+    _, scores, _ = run_of(problem, "ppo_kl", 7, 20, 8, 9)
     trainer = ppo_kl(example.world, start(example.reference, rng=7), rewards=rewards, episodes=8,
                      horizon=9, iterations=20)
     assert scores[-1].share == pytest.approx(share_of_text(after(trainer, 20).logits), abs=1e-9)
@@ -146,28 +157,30 @@ def test_on_the_language_model_the_price_of_the_kl_is_part_of_the_reward():
 
 
 def test_every_run_has_its_own_seed_and_every_learner_its_own_runs(monkeypatch):
-    """And progress names the run that is running."""
+    """And progress names the learner that goes on.  Each point is reached from the one before."""
     played, heard, problem = [], [], policies.grid_problem(LAKE)
 
-    def one_run(task):
+    def climb_on(task):
         played.append(task)
-        _, method, (seed, i), *_ = task
-        return 10 * seed + i, [Score(0, 0, i + point, point / 8, 0, 0) for point in range(21)], 2**i
+        _, method, record, point, *_ = task
+        return record._replace(iteration=int(point), steps=record.steps + len(method)), 2.0**point
 
-    monkeypatch.setattr(policies, "one_run", one_run)
+    monkeypatch.setattr(policies, "climb_on", climb_on)
     monkeypatch.setattr(policies.os, "cpu_count", lambda: 1)
     first, second = policies.learn_policies(
-        problem, ["reinforce", "ppo"], seed=3, runs=3, iterations=40, episodes=8, horizon=9,
+        problem, ["reinforce", "ppo"], seed=3, runs=3, iterations=20, episodes=8, horizon=9,
         progress=lambda line: heard.append((line, len(played))))
-    assert played == [(problem, method, [3, i], 40, 8, 9) for method in ("reinforce", "ppo")
-                      for i in range(3)]
-    assert heard == [(f"{i + 1} of 6, {'reinforce' if i < 3 else 'ppo'}", i) for i in range(6)]
+    runs = [(i, method) for i in range(3) for method in ("reinforce", "ppo")]
+    assert [(task[0], task[1], task[2].iteration, *task[3:]) for task in played] == [
+        (problem, method, point - 1, point, 20, 8, 9) for point in range(1, 21)
+        for _, method in runs]
+    assert [task[2].rng for task in played] == [
+        start(LAKE, rng=[3, i]).rng for i, _ in runs] * 20
+    assert heard == [(f"{k + 1} of 120, {runs[k % 6][1]}", k) for k in range(120)]
     assert (first.method, second.method) == ("reinforce", "ppo")
-    for found in first, second:
-        assert found.iterations.tolist() == list(range(0, 41, 2)) and found.seconds == 7
-        assert found.steps.tolist() == [30, 31, 32]
-        np.testing.assert_array_equal(found.values, np.add.outer(range(21), range(3)))
-        np.testing.assert_array_equal(found.shares, np.arange(21)[:, None] / 8 + np.zeros(3))
+    for found, letters in (first, 9), (second, 3):
+        assert found.iterations.tolist() == list(range(21)) and found.values.shape == (21, 3)
+        assert found.steps.tolist() == [20 * letters] * 3 and found.seconds == 3 * (2.0**21 - 2)
 
 
 @pytest.mark.parametrize("tasks, cores, processes", [
@@ -287,8 +300,9 @@ def test_a_policy_that_never_ends_has_no_value(monkeypatch):
     corridor = GridWorld(parse("SFG"), step_reward=-1.0).mdp(gamma=1.0)
     problem = policies.grid_problem(corridor)
     assert problem.optimum == pytest.approx(-1.0)
-    stay = np.eye(4)[np.zeros(3, int)]
-    monkeypatch.setattr(policies, "one_run", lambda task: (1, [problem.judge(stay)] * 21, 1.0))
+    stay, judge = np.eye(4)[np.zeros(3, int)], problem.judge
+    monkeypatch.setattr(policies, "climb_on", lambda task: (task[2], 1.0))
+    monkeypatch.setattr(Problem, "judge", property(lambda problem: lambda policy: judge(stay)))
     monkeypatch.setattr(policies.os, "cpu_count", lambda: 1)
     found, = policies.learn_policies(problem, ["ppo"], seed=0, runs=1, iterations=20, episodes=1,
                                      horizon=1, progress=str)
@@ -335,7 +349,7 @@ def test_by_default_four_learners_play_the_lake(command, asked):
     (problem, methods, arguments), = asked
     assert status == 0 and err == "" and methods == list(policies.POLICY_LEARNERS)
     assert problem.optimum == policy_iteration(LAKE).objective and problem.beta is None
-    assert arguments.pop("progress") and arguments == {
+    assert arguments.pop("kept") and arguments.pop("progress") and arguments == {
         "seed": 0, "runs": 4, "iterations": 400, "episodes": 512, "horizon": 200}
     assert out.split("\n") == [
         "4x4, gamma 0.99: the optimum is J* = 0.542026,",
@@ -362,7 +376,7 @@ def test_the_job_asks_for_what_it_was_told(command, asked, tmp_path):
         problem, methods, arguments = asked.pop()
         assert status == 0 and out.startswith(("cliff", "mine")[S == 3] + ", gamma 0: ")
         assert methods == ["ppo"] and problem.mdp.gamma == 0 and problem.mdp.shape == (S, 4)
-        assert arguments.pop("progress") and arguments == {
+        assert arguments.pop("kept") and arguments.pop("progress") and arguments == {
             "seed": 4, "runs": 3, "iterations": 30, "episodes": 5, "horizon": 6}
     for arguments, beta in ([], BETA), (["--beta", "2"], 2), (["--beta", "1e-6"], 1e-6):
         status, out, _ = command("--world", "language", *arguments)

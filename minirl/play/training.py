@@ -54,9 +54,9 @@ and 0 + ½, by (softmax.3).  A step at the learning rate 1 makes the logits ½ a
 steps.  So G = −7/4 0, and the logit of head gains 7/4 · (1 − 0.7311) = 0.4706.  (The arguments
 `batch.visits` and 1.0, the progress that remains, matter where there is `ent_coef` or a schedule.)
 
-**Stopping and going on.**  Since a record holds all that the next iteration needs, a file that holds
-the record is all that is needed to go on another day.  `save` writes one and `load` reads it back,
-bit for bit, whatever trainer the record is of:
+**Stopping and going on.**  A record holds all that the next iteration needs.  So a file that holds
+the record is enough to go on another day.  `save` writes one, and `load` reads it back bit for bit,
+whatever trainer the record is of:
 
 >>> import os, tempfile
 >>> with tempfile.TemporaryDirectory() as folder:
