@@ -18,6 +18,7 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -29,6 +30,7 @@ from benchmarks import tables
 from gridworld.maps import FOUR_ROOMS, LAKE_4X4, TELEPORTS
 from gridworld.world import GridWorld, read_map
 from minirl.__main__ import main as minirl
+from minirl.checkpoints import FIRST_LINE, packed
 from minirl.exercises import exercise_called
 from minirl.exercises.attempt import source_of
 from minirl.exercises.command import listing
@@ -36,9 +38,14 @@ from minirl.exercises.cutting import file_of
 from minirl.exercises.progress import noted, read_progress, write_progress
 from minirl.exercises.quiz import is_near
 from minirl.files import read_bytes
+from minirl.kernel.mdp import coin_game
+from minirl.play import q_learning
+from minirl.play.ppo import ppo
+from minirl.play.training import load, start
 from toy_lm import corpora, jsonl, models
 from toy_lm.__main__ import main as toy_lm
 from toy_lm.align import load_preferences
+from toy_lm.demonstrations import Pool
 from toy_lm.smoothing import kneser_ney
 
 INPUTS = 100_000
@@ -222,6 +229,14 @@ ACCIDENTS = [_flipped, _replaced, _deleted, _cut_off, _repeated, _with_token, _b
 # Archives: damage before and after the sums are taken, entries of other kinds, and false promises.
 
 
+def resealed(data, rng):
+    """A checkpoint with accidents in its record, under a digest that is right."""
+    _, _, content = data.split(b"\n", 2)
+    content = damaged(content, rng)
+    return b"\n".join([FIRST_LINE, f"{sha256(content).hexdigest()} {len(content)}".encode(),
+                       content])
+
+
 def damaged_archive(data, rng):
     """A model with accidents, in its bytes, in an entry, or of its own kind, or other numbers."""
     kind = rng.randrange(5)
@@ -336,6 +351,9 @@ def all_readers(folder):
                                                    "processor": 1.0, "peak_mb": 70.0}]}).encode()]
     exercises = [file_of(exercise_called(name)).encode() for name in ("backward", "dpo")]
     letters = model.vocabulary.letters
+    trained = next(ppo(coin_game(), start(coin_game(), rng=0), episodes=8))
+    checkpoints = [packed(trained), packed(Pool(["on", "no"], model, 3, 1, trained.rng)),
+                   packed(q_learning.learners(coin_game(), rng=[1, 2]))]
 
     def command(files, run, *arguments, damage=damaged, well=(0,)):
         """A command that reads the file in the place of PATH, to its end."""
@@ -386,6 +404,10 @@ def all_readers(folder):
             r"PATH(, line \d+: .| holds no preferences| must hold strings that were liked and)"),
         "model": Reader(archives, models.load, "PATH holds no model: .", loadable,
                         damaged_archive, weight=20),
+        "checkpoint": Reader(checkpoints, load, "PATH: .", lambda found, path: (
+            Path(path).read_bytes() == packed(found))),
+        "sealed checkpoint": Reader(checkpoints, load, "PATH: .", lambda found, path: isinstance(
+            found, tuple), resealed, weight=20),
         "progress": Reader([bytes_of["progress"]], read_progress,
                            "PATH is not a record of exercises", kept),
         "exercise": Reader(exercises, source_of, "it is not UTF-8|line \\d+ is no Python|it is no "

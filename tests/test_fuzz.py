@@ -15,8 +15,9 @@ from toy_lm import models
 
 def test_a_damaged_file_is_read_or_refused_by_its_name_and_nothing_else_happens():
     outcomes = fuzz(1500, seed=0)
-    assert outcomes.total() == 1500 and len({name for name, _ in outcomes}) == 22
-    for name in "corpus", "map", "preferences", "model", "progress", "prompts", "exercise":
+    assert outcomes.total() == 1500 and len({name for name, _ in outcomes}) == 24
+    for name in ("corpus", "map", "preferences", "model", "progress", "prompts", "exercise",
+                 "sealed checkpoint"):
         assert outcomes[name, "read"] > 5 and outcomes[name, "refused"] > 5, name
 
 

@@ -21,7 +21,6 @@ from languages import BETA, running_example, share as share_of_text
 from gridworld.maps import cliff_walk, frozen_lake
 from gridworld.world import GridWorld, parse
 from minirl.exact.planning import policy_gradient, policy_iteration
-from minirl.exact.scorecard import Score
 from minirl.lab import policies
 from minirl.lab.policies import Policies, PolicyCurve, Problem
 from minirl.people.rlhf import step_rewards

@@ -73,15 +73,15 @@ class Keeper:
 
         It goes on from the last record that the file holds of it.
         """
-        last, number = record.iteration + n, self.trainings
-        self.trainings += 1
-        if number < len(self.records):
-            record = self.records[number]
-        for record in islice(trainer(record=record), last - record.iteration):
-            self.records[number:] = [record]
+        number, self.trainings = self.trainings, self.trainings + 1
+        if number == len(self.records):
+            self.records.append(record)
+        last = self.records[number]
+        for further in islice(trainer(record=last), record.iteration + n - last.iteration):
+            self.records[number] = further
             self.begun[self.name] = self.records, perf_counter() - self.start
             self.write()
-        return record
+        return self.records[number]
 
     def write(self, at_once=False):
         """Write the file, where there is one, unless the last time was a moment ago."""
@@ -90,7 +90,7 @@ class Keeper:
             self.written = monotonic()
 
 
-def keeper(arguments):
+def keeper(arguments) -> Keeper:
     """The `Keeper` of a job that was asked for: with what its checkpoint holds, if there is one.
 
     Raises ValueError where the checkpoint is of something else, or cannot be read or written.
