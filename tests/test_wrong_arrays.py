@@ -159,7 +159,9 @@ def test_one_entry_that_is_no_number_is_refused_or_stays_none(harvest):
             assert holds_nan(found), (name, argument, found)
         else:
             assert named, (name, argument, found)
-    assert meant == set(MEANT) and entries <= ENTRIES, set(MEANT) - meant
+    there = {place for place in MEANT if "gridworld.figures.heat_map" in FUNCTIONS
+             or not place.startswith("gridworld.figures.")}  # which need Matplotlib
+    assert meant == there and entries <= ENTRIES, there - meant
 
 
 def holds_nan(x):
