@@ -186,6 +186,16 @@ def test_what_has_no_value_is_null_in_the_document():
     assert values.listed(np.array([[1, np.nan], [np.inf, -np.inf]])) == [[1, None], [None, None]]
 
 
+@pytest.mark.parametrize("gamma", [0.9, 1.0])
+def test_the_figure_says_which_sign_is_that_of_cells_never_reached(gamma):
+    """Below gamma 1 they have a value."""
+    figures = pytest.importorskip("minirl.lab.figures", exc_type=ImportError)
+    found = found_on(GridWorld(parse("SG#F"), step_reward=-1.0), gamma)
+    caption = figures.values_figures(found)["x_values"].get_supxlabel()
+    assert "S start, G goal, # wall" in caption
+    assert caption.endswith(", F never reached") == (gamma == 1)
+
+
 def test_the_text_of_the_learners_holds_their_last_points_and_who_did_not_arrive():
     """Of eleven runs the second, sixth and tenth."""
     runs = np.arange(11.0)

@@ -607,9 +607,7 @@ def trees_figure(found):
     right.plot(*zip(*known), color=NAVY, marker="o", markersize=4)
     beyond = [length for length, n in found.chain if n is None]
     right.plot(beyond, [found.most] * len(beyond), "^", color=RED, markersize=7)
-    if beyond:
-        name_at_end(right, beyond[0], found.most, f"more than {found.most:,}", RED, dx=-8,
-                    ha="right")
+    name_at_end(right, beyond[0], found.most, f"more than {found.most:,}", RED, dx=-8, ha="right")
     right.set_yscale("log", base=2)
     powers = [2**k for k in range(2, 17, 2) if 2**k <= 2 * found.most]
     right.set_yticks(powers, [f"{power:,}" for power in powers])
