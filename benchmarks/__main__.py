@@ -1,17 +1,22 @@
 """`python -m benchmarks [WORK …]`: time all works, or some.
 
-Exit status: 0 done, 1 failed or interrupted, 2 a wrong argument or a file that cannot be used.
+Exit status: 0 done, 1 failed, 2 a wrong argument or a file that cannot be used, 130
+interrupted.
 """
+
+from minirl.start import by_signal, leave
+
+if __name__ == "__main__":
+    by_signal()
 
 import argparse
 import json
-import sys
 from importlib import import_module
 from importlib.util import find_spec
 
 from benchmarks.threads import rows_in_two_threads, use_cores
 from benchmarks.works import WORKS, cases
-from minirl.console import file_name, finish, progress, use_one_thread
+from minirl.console import file_name, finish, progress, standard_output, use_one_thread
 from minirl.files import STANDARD, check_writable, write_bytes
 
 COSTS, JOBS = "costs", "jobs"
@@ -94,10 +99,11 @@ def main(argv=None):
     def work():
         arguments = _parser().parse_args(argv)
         use_one_thread()
-        run(arguments)
+        with standard_output(errors="replace"):
+            run(arguments)
 
     return finish("benchmarks", work)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main)

@@ -9,14 +9,18 @@ Exit status: 0 up to date or printed, 1 out of date or failed, 2 a wrong argumen
 cannot be used.
 """
 
+from minirl.start import by_signal, leave
+
+if __name__ == "__main__":
+    by_signal()
+
 import argparse
 import json
 import re
-import sys
 from pathlib import Path
 
 from benchmarks.works import WORKS, cases
-from minirl.console import counted, file_name, finish, number
+from minirl.console import counted, file_name, finish, number, standard_output
 from minirl.files import read_text, shown
 
 PAGE = Path(__file__).parent.parent / "docs" / "speed.md"
@@ -194,9 +198,14 @@ def run(arguments):
 def main(argv=None):
     """Run the command line and return its exit status, which is that of argparse too."""
     stale = []
-    return finish("benchmarks.tables",
-                  lambda: stale.extend(run(_parser().parse_args(argv)))) or int(bool(stale))
+
+    def work():
+        arguments = _parser().parse_args(argv)
+        with standard_output(errors="replace"):
+            stale.extend(run(arguments))
+
+    return finish("benchmarks.tables", work) or int(bool(stale))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main)

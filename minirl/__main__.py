@@ -1,9 +1,14 @@
 """The command line: `python -m minirl [JOB]`, also installed as `minirl`.
 
 Without the name of a job it runs `demo`.  `minirl exercise` leads to the exercises, and `minirl
-figures` draws the pictures of the book.  Exit status: 0 done, 1 failed or interrupted, 2 a wrong
-argument or a file that cannot be used.
+figures` draws the pictures of the book.  Exit status: 0 done, 1 failed, 2 a wrong argument or a
+file that cannot be used, 130 interrupted.
 """
+
+from minirl.start import by_signal, leave
+
+if __name__ == "__main__":
+    by_signal()
 
 import argparse
 import sys
@@ -66,4 +71,4 @@ def main(argv=None, jobs=JOBS):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main)

@@ -2,9 +2,13 @@
 ends.
 
 A command exits with 0 if its work is done, with 2 for an argument or a file that cannot be used,
-and with 1 if something else failed or it was interrupted.  A user's mistake is one line on standard
-error, after the usage if an argument is wrong, and never a traceback.  A program that calls `main`
-gets the status back, and its standard output as it was, be that a terminal, a notebook or a text.
+and with 1 if something else failed.  A user's mistake is one line on standard error, after the
+usage if an argument is wrong, and never a traceback.  A program that calls `main` gets the status
+back, and its standard output as it was, be that a terminal, a notebook or a text.
+
+Whoever interrupts a command, tells it to terminate or closes its terminal ends it with 128 and the
+number of the signal, as shells count: 130, 143 or 129.  It leaves no half-written file and no
+process behind.
 
 Colours go to a terminal only, unless it is a dumb one (the variable TERM of the environment) or the
 variable NO_COLOR is set.  Arrows and bars become plain letters where an encoding has none.
@@ -16,12 +20,16 @@ these would gain nothing from them either.
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from math import inf
+
+from minirl.start import INTERRUPTED
 
 # What any terminal can show in the place of arrows, dots and the blocks of a bar.
 PLAIN = str.maketrans("←↓→↑·█▉▊▋▌▍▎▏", "<v>^.#####   ")
@@ -149,7 +157,22 @@ def progress(line):
     >>> progress("fitting")
     """
     if is_terminal(sys.stderr):
-        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+        with suppress(OSError):  # of a terminal that is no more
+            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+
+
+def note(line):
+    """A line on standard error; nothing, and not one on standard output, if that is closed or full.
+
+    Examples
+    --------
+    >>> note("not for the result")
+    """
+    if sys.stderr is not None:
+        try:
+            print(line, file=sys.stderr, flush=True)
+        except OSError:
+            _give_up(sys.stderr)
 
 
 def is_terminal(file):
@@ -219,28 +242,57 @@ def finish(program, work):
     0
     """
     if sys.stdout is None:
-        _complain(f"{program}: standard output is closed")
+        note(f"{program}: standard output is closed")
         return 1
+    status, reason = 0, None
     try:
-        work()
-        getattr(sys.stdout, "flush", bool)()
-    except SystemExit as stop:  # of argparse, which has said why
-        return stop.code or 0
+        with _ended_by_signals():
+            work()
+    except SystemExit as stop:  # of argparse, which has said why, or of a signal
+        status = stop.code or 0
     except KeyboardInterrupt:
-        _complain(f"\n{program}: interrupted")
-        return 1
+        status, reason = INTERRUPTED, "interrupted"
     except BrokenPipeError:  # the reader, such as head, has seen enough
-        with suppress(AttributeError, OSError):  # a text has no file behind it
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        _give_up(sys.stdout)
+        status = 1
     except (ValueError, OSError, MemoryError, BrokenProcessPool) as error:
+        status, reason = 2 if isinstance(error, ValueError) else 1, str(error) or "out of memory"
         progress("")
-        _complain(f"{program}: {str(error) or 'out of memory'}")
-        return 2 if isinstance(error, ValueError) else 1
-    return 0
+    try:
+        getattr(sys.stdout, "flush", bool)()
+    except OSError as error:
+        _give_up(sys.stdout)
+        status = status or 1
+        if status == 1 and not isinstance(error, BrokenPipeError):
+            reason = f"cannot write standard output: {error.strerror}"
+    if reason is not None:
+        note("\n" * (status == INTERRUPTED) + f"{program}: {reason}")
+    return status
 
 
-def _complain(line):
-    """A line on standard error; nothing, and not one on standard output, if that is closed."""
-    if sys.stderr is not None:
-        print(line, file=sys.stderr)
+@contextmanager
+def _ended_by_signals():
+    """Let a signal that ends this process do so by an exception, so that files are tidied up and
+    helpers are told.  What a program that calls us, or nohup, has arranged stays as it is."""
+    changed = []
+
+    def end(number, _):
+        raise SystemExit(128 + number)
+
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for name in "SIGTERM", "SIGHUP":
+                number = getattr(signal, name, None)  # Windows has no SIGHUP
+                if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+                    changed.append(number)
+                    signal.signal(number, end)
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _give_up(file):
+    """Send what is left of a stream nowhere, so that nothing is said of it on the way out."""
+    with suppress(AttributeError, OSError):  # a text has no file behind it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())

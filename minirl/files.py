@@ -19,14 +19,16 @@ MOST_BYTES, PIECE = 2**30, 2**20
 
 
 def shown(path):
-    """How messages name a file to read: str.
+    """How messages and results name a file to read: str, of characters.
 
     Examples
     --------
     >>> shown("words.txt"), shown("-")
     ('words.txt', 'standard input')
     """
-    return "standard input" if path == STANDARD else str(path)
+    if path == STANDARD:
+        return "standard input"
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")  # bytes that are no text
 
 
 def read_bytes(path):
@@ -108,7 +110,10 @@ def check_writable(path):
     """
     if path == STANDARD:
         return
-    folder = os.path.dirname(os.path.realpath(path))
+    try:
+        folder = os.path.dirname(os.path.realpath(path))
+    except OSError as error:  # a working directory that is no more
+        raise ValueError(f"cannot write {path}: {error.strerror}") from None
     if os.path.isdir(path) or not (
             _is_device(path) or os.path.isdir(folder) and os.access(folder, os.W_OK)):
         raise ValueError(f"cannot write {path}: it must be a file in a folder that exists and may "
@@ -162,11 +167,19 @@ def write_bytes(path, data):
         _print_bytes(data)
         return
     check_writable(path)
-    if _is_device(path):
-        with open(path, "wb") as file:
-            file.write(data)
-        return
-    target = os.path.realpath(path)
+    try:
+        if _is_device(path):
+            with open(path, "wb") as file:
+                file.write(data)
+        else:
+            _replace(os.path.realpath(path), data)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _replace(target, data):
     beside = f"{target}.{os.getpid()}.part"
     old = os.stat(target) if os.path.exists(target) else None
     mode = 0o666 if old is None else S_IMODE(old.st_mode)

@@ -335,12 +335,14 @@ def all_readers(folder):
                                                                    smoothing=kneser_ney)
     known = noted(noted({}, "dpo", hints=2, checks=7), "backward", solved=True, shown=True)
     at = {name: os.path.join(folder, name) for name in (
-        "model", "model 3", "words", "preferences", "labelled", "progress", "out", "prompts")}
+        "model", "model 3", "words", "preferences", "labelled", "known", "progress", "prompts",
+        "out")}
     models.save(at["model"], model)
     models.save(at["model 3"], large)
     Path(at["words"]).write_text("\n".join(WORDS), encoding="utf-8")
     jsonl.write(at["preferences"], PREFERENCES)
     jsonl.write(at["labelled"], LABELLED)
+    jsonl.write(at["known"], [jsonl.Pair("k", "ato", "a"), jsonl.Ranking("", ("o", "kata"))])
     Path(at["prompts"]).write_text('{"prompt": "k"}\n\n{"prompt": "", "id": 7}\n')
     write_progress(known, at["progress"])
     bytes_of = {name: Path(path).read_bytes() for name, path in at.items() if os.path.exists(path)}
@@ -429,8 +431,8 @@ def all_readers(folder):
                                  damage=damaged_archive),
         "toy_lm pairs": command([bytes_of["prompts"]], toy_lm, "pairs", at["model"], "--prompts",
                                 "PATH", "--pairs", "3", "--out", at["out"]),
-        "toy_lm align": command(preferences, toy_lm, "align", at["model"], "PATH", "--method",
-                                "dpo", "--out", at["out"]),
+        "toy_lm align": command([bytes_of["known"]], toy_lm, "align", at["model"], "PATH",
+                                "--method", "dpo", "--out", at["out"]),
         "toy_lm align kto": command([bytes_of["labelled"]], toy_lm, "align", at["model"], "PATH",
                                     "--method", "kto", "--out", at["out"]),
         "minirl values": command(MAPS, minirl, "values", "--map", "PATH", "--steps", "20", "--runs",

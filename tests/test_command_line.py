@@ -242,7 +242,7 @@ def test_a_terminal_without_arrows_prints_others_and_json_is_not_spoilt(monkeypa
 def test_the_version_is_printed_and_the_installed_command_is_this_one(command):
     assert command("--version") == (0, f"minirl {__version__}\n", "")
     setup = (Path(__file__).parent.parent / "setup.cfg").read_text(encoding="utf-8")
-    assert re.search(r"^\s+minirl = minirl.__main__:main$", setup, flags=re.M)
+    assert re.search(r"^\s+minirl = minirl.start:run_minirl$", setup, flags=re.M)
 
 
 # demo, with and without its name.

@@ -372,8 +372,9 @@ def test_a_quiz_looks_the_same_whether_its_answers_are_typed_or_piped(monkeypatc
     """The key that ends an answer begins a line on a terminal; a pipe has no such key."""
     shown = []
     for key in "\n", "":
-        monkeypatch.setattr("builtins.input", lambda asked, key=key: print(asked, end=key) or "7")
-        monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda key=key: key == "\n"))
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(
+            isatty=lambda key=key: key == "\n",
+            readline=lambda key=key: print(end=key) or "7\n"))
         assert ask("kernel.softmax") == 0
         shown.append(capsys.readouterr().out)
     assert shown[0] == shown[1]

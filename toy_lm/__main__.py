@@ -6,14 +6,19 @@
     toy_lm pairs model.npz --out FILE     make preference data
     toy_lm align model.npz FILE --method dpo --out aligned.npz      fit a model to preferences
 
-`-` stands for standard input or output.  Exit status: 0 done, 1 failed or interrupted, 2 a wrong
-argument or a file that cannot be used.
+`-` stands for standard input or output.  Exit status: 0 done, 1 failed, 2 a wrong argument or a
+file that cannot be used, 130 interrupted.
 """
+
+from minirl.start import by_signal, leave
+
+if __name__ == "__main__":
+    by_signal()
 
 import argparse
 import sys
 
-from minirl.console import (check_command, counted, file_name, finish, integer, number,
+from minirl.console import (check_command, counted, file_name, finish, integer, note, number,
                             standard_output, use_one_thread, utf8)
 
 use_one_thread()
@@ -163,7 +168,7 @@ def run_train(arguments):
             with np.errstate(over="ignore"):
                 perplexity = np.exp(nats)
             lines.append(f"{name}: {nats:.6f} nats per character (perplexity {perplexity:.6g})")
-    print("\n".join(lines), file=sys.stderr if arguments.out == STANDARD else sys.stdout)
+    (note if arguments.out == STANDARD else print)("\n".join(lines))
 
 
 def run_score(arguments):
@@ -185,8 +190,8 @@ def run_score(arguments):
         print(f"{logp:.6f}\t{item}")
     print(f"nats per character: {nats_per_character(logits, steps):.6f}")
     if arguments.skip:
-        print(f"toy_lm: {len(items) - len(known)} of {counted(len(items), 'item')} left out, "
-              f"because the model does not know a letter of theirs", file=sys.stderr)
+        note(f"toy_lm: {len(items) - len(known)} of {counted(len(items), 'item')} left out, "
+             f"because the model does not know a letter of theirs")
 
 
 def run_sample(arguments):
@@ -202,8 +207,8 @@ def run_sample(arguments):
     for string, has_end in zip(model.vocabulary.decode(steps), whole):
         print(arguments.prompt + (string if has_end else string.removesuffix("…")))
     if not whole.all():
-        print(f"toy_lm: {(~whole).sum()} of {counted(arguments.n, 'string')} were cut at "
-              f"{counted(arguments.horizon, 'step')}", file=sys.stderr)
+        note(f"toy_lm: {(~whole).sum()} of {counted(arguments.n, 'string')} were cut at "
+             f"{counted(arguments.horizon, 'step')}")
 
 
 def run_pairs(arguments):
@@ -228,8 +233,8 @@ def run_pairs(arguments):
     prompts = np.repeat(np.array(prompts, object), arguments.pairs)[whole]
     responses = np.array(model.vocabulary.decode(steps), object).reshape(-1, K)[whole]
     if not whole.all():
-        print(f"toy_lm: {(~whole).sum()} left out, because a response had no end after {HORIZON} "
-              f"steps", file=sys.stderr)
+        note(f"toy_lm: {(~whole).sum()} left out, because a response had no end after {HORIZON} "
+             f"steps")
     texts = [prompt + response for prompt, row in zip(prompts, responses) for response in row]
     scores = np.reshape(_reward(arguments.reward, model)(texts), (-1, K))
     program = arguments.reward in PROGRAMS
@@ -240,7 +245,7 @@ def run_pairs(arguments):
         ranked = np.take_along_axis(responses, raters.rank(scores, **rater), axis=1)[clear]
         jsonl.write(arguments.out, list(map(jsonl.Ranking, prompts[clear], map(tuple, ranked))))
         ties = f"; {counted(sum(~clear), 'tie')} left out" if program else ""
-        print(f"toy_lm: {counted(len(ranked), 'ranking')}{ties}", file=sys.stderr)
+        note(f"toy_lm: {counted(len(ranked), 'ranking')}{ties}")
     else:
         rate = raters.compare if program else raters.choose
         answers = rate(scores, **rater, ties=arguments.ties or 0.0)
@@ -282,7 +287,7 @@ def run_align(arguments):
         lines += certainty(model.vocabulary, fit.rewards, data, pull=arguments.pull)
     if not fit.converged:
         lines.append("the fit stopped before it converged")
-    print("\n".join(lines), file=sys.stderr if arguments.out == STANDARD else sys.stdout)
+    (note if arguments.out == STANDARD else print)("\n".join(lines))
 
 
 def _decoded(arguments, model):
@@ -309,12 +314,12 @@ def _write_pairs(arguments, model, prompts, responses, answers):
     write = jsonl.write_implicit if arguments.form == "implicit" else jsonl.write
     write(arguments.out, unpaired(pairs) if arguments.form == "unpaired" else pairs)
     identical = sum(pair.chosen == pair.rejected for pair in pairs)
-    print(f"toy_lm: {counted(len(pairs), 'pair')}, {identical} of them of two equal responses; "
-          f"{counted(len(answers) - len(pairs), 'tie')} left out", file=sys.stderr)
+    note(f"toy_lm: {counted(len(pairs), 'pair')}, {identical} of them of two equal responses; "
+         f"{counted(len(answers) - len(pairs), 'tie')} left out")
     if pairs:
         found = existence(from_text(model.vocabulary, pairs, order=model.order).difference)
         names = step_names(model.vocabulary, model.logits.shape)
-        print(f"toy_lm: for a reward model, {verdict(found, names)}", file=sys.stderr)
+        note(f"toy_lm: for a reward model, {verdict(found, names)}")
 
 
 def _check_files(arguments, *read):
@@ -350,4 +355,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main)

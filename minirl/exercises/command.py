@@ -50,7 +50,7 @@ def exercise(arguments):
         print(listing(read_progress()))
         return 0
     chosen = exercise_called(arguments.name)
-    path = os.path.abspath(f"{chosen.name}_exercise.py")
+    path = os.path.join(_here(), f"{chosen.name}_exercise.py")
     if arguments.quiz:
         ask(chosen.chapter)
         return 0
@@ -71,6 +71,13 @@ def exercise(arguments):
         _note(chosen, shown=True)
         return 0
     return _write(chosen, path, arguments.force)
+
+
+def _here():
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise ValueError(f"the folder of your files cannot be found: {error.strerror}") from None
 
 
 def listing(known):

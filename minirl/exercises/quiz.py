@@ -84,13 +84,13 @@ def _prediction(many):
     """What the reader expects, which has so many numbers, asked twice; "" for nothing."""
     wanted = f"{many} number{'s' * (many != 1)}" if many else "in words"
     for asked in f"   Your prediction ({wanted}): ", f"   That is not {wanted}.  Once more: ":
-        try:
-            said = input(asked)
-        except EOFError:
+        print(asked, end="", flush=True)
+        said = "" if sys.stdin is None else sys.stdin.readline()
+        if not said:  # standard input has ended, or is closed
             print("\n   No prediction.")
             return ""
         if not sys.stdin.isatty():  # where nobody has pressed a key
             print()
         if not many or len(re.findall(_NUMBER, said)) == many:
             break
-    return said
+    return said.removesuffix("\n")

@@ -12,7 +12,7 @@ from gridworld.draw import show
 from gridworld.maps import WORLDS
 from gridworld.world import GridWorld, read_map
 from minirl.console import emit, file_name, integer, number, progress
-from minirl.files import STANDARD, check_apart, check_writable, make_folder, write_bytes
+from minirl.files import STANDARD, check_apart, check_writable, make_folder, shown, write_bytes
 from minirl.lab.table import coloured_bars
 
 MAP = ("a map of your own, UTF-8, a character a cell: S start, F free, G goal (pays 1), H hole, C "
@@ -136,7 +136,7 @@ def chosen_world(arguments):
     rules = {name: value for name in ("success_rate", "step_reward")
              if (value := getattr(arguments, name)) is not None}
     if arguments.map is not None:
-        name, _ = os.path.splitext(os.path.basename(arguments.map))
+        name, _ = os.path.splitext(os.path.basename(shown(arguments.map)))
         return ("map" if arguments.map == STANDARD else name,
                 GridWorld(read_map(arguments.map), **rules))
     if rules:

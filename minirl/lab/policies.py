@@ -191,7 +191,8 @@ def _workers(tasks):
         # shown an empty one.
         program, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
         try:
-            return pool.map(function, tasks)
+            with _interrupts_wait():
+                return pool.map(function, tasks)
         finally:
             sys.modules["__main__"] = program
 
@@ -202,10 +203,25 @@ def _workers(tasks):
         ours.close()
 
 
+@contextmanager
+def _interrupts_wait():
+    """Helpers that begin in here hear of an interrupt when they have begun, and we after it."""
+    if not hasattr(signal, "pthread_sigmask"):  # as on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _help(lifeline):
     """How a helper begins: an interrupt ends it without a word, and so does the end of its parent,
     which closes the other end of a pipe, however that comes."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     Thread(target=_follow, args=[lifeline], daemon=True).start()
 
 

@@ -18,3 +18,13 @@ same numbers.
     grpo             PPO in which the group is the baseline
     dpo              preferences without a reward model
 """
+
+import signal
+import sys
+
+from minirl.start import by_signal
+
+if any(word.startswith("minirl.plain.") for word in sys.orig_argv):  # as one of these programs
+    by_signal()
+    if hasattr(signal, "SIGPIPE"):  # its reader, such as head, has seen enough
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
