@@ -198,7 +198,7 @@ def test_the_wheel_has_the_three_packages_and_what_the_index_asks_for(installed)
     assert [re.match(r"\w+", one)[0] for one in needed] == ["numpy", "scipy"]
     assert "pip install minirl-book" in metadata.get_payload()
     assert (about / "entry_points.txt").read_text(encoding="utf-8").split("\n")[1:3] == [
-        "minirl = minirl.__main__:main", "toy_lm = toy_lm.__main__:main"]
+        "minirl = minirl.start:run_minirl", "toy_lm = minirl.start:run_toy_lm"]
 
 
 @pytest.mark.slow

@@ -235,7 +235,7 @@ def save(record, path):
     try:
         write_bytes(path, data)
     except OSError as error:
-        raise CheckpointError(f"cannot write {path}: {error.strerror}") from None
+        raise CheckpointError(str(error)) from None
     except ValueError as error:
         raise CheckpointError(str(error)) from None
 
