@@ -70,23 +70,27 @@ def run_job(name, path=None, helpers=1):
     return re.sub(r'"seconds": [^,\n]*', '"seconds"', as_json(job.document(found)))
 
 
-def at_work(kind, path):
-    """What is killed: a line tells that the work begins, and another one that it is done."""
+def at_work(kind, path, number):
+    """What is killed: a line tells that the work begins, and another one that it is done.
+
+    Every fifth run of `policies` has helpers, which it takes long to start.
+    """
     keeping.INTERVAL = 0.0
     print("begun", flush=True)
     if kind == "trainer":
         for record in learn(load(path) if os.path.exists(path) else FIRST):
             save(record, path)
-    run_job(kind, path, helpers=2)
+    run_job(kind, path, helpers=1 if int(number) % 5 else 2)
     print("done", flush=True)
 
 
-def kill(kind, path, delay, signal_sent=signal.SIGKILL, hash_seed=0):
+def kill(kind, path, delay, signal_sent=signal.SIGKILL, number=1):
     """Start a run, and kill it so many seconds after its work began: the seconds that it worked,
     and whether it was still at work."""
     child = subprocess.Popen(
-        [sys.executable, __file__, "--at-work", kind, path], stdout=subprocess.PIPE, text=True,
-        stderr=subprocess.DEVNULL, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": str(hash_seed)})
+        [sys.executable, __file__, "--at-work", kind, path, str(number)], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT,
+        env=os.environ | {"PYTHONHASHSEED": str(number)})
     try:
         assert child.stdout.readline() == "begun\n"
         began = monotonic()
