@@ -234,9 +234,7 @@ def save(record, path):
     data = packed(record)
     try:
         write_bytes(path, data)
-    except OSError as error:
-        raise CheckpointError(str(error)) from None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(str(error)) from None
 
 
