@@ -6,9 +6,9 @@ and with 1 if something else failed.  A user's mistake is one line on standard e
 usage if an argument is wrong, and never a traceback.  A program that calls `main` gets the status
 back, and its standard output as it was, be that a terminal, a notebook or a text.
 
-Whoever interrupts a command, tells it to terminate or closes its terminal ends it with 128 and the
-number of the signal, as shells count: 130, 143 or 129.  It leaves no half-written file and no
-process behind.
+Whoever interrupts a command, tells it to terminate or closes its terminal ends it, and leaves no
+half-written file and no process behind.  Shells count 128 and the number of the signal: 130, 143 or
+129.  A program that calls `main` is ended as well, but for an interrupt, of which it gets the 130.
 
 Colours go to a terminal only, unless it is a dumb one (the variable TERM of the environment) or the
 variable NO_COLOR is set.  Arrows and bars become plain letters where an encoding has none.
@@ -272,11 +272,12 @@ def finish(program, work):
 
 @contextmanager
 def _ended_by_signals():
-    """Let a signal that ends this process do so by an exception, so that files are tidied up and
-    helpers are told.  What a program that calls us, or nohup, has arranged stays as it is."""
-    changed = []
+    """Let a signal that ends this process first end the work by an exception, so that files are
+    tidied up and helpers are told.  What a program that calls us, or nohup, has arranged stays."""
+    changed, struck = [], []
 
     def end(number, _):
+        struck.append(number)
         raise SystemExit(128 + number)
 
     try:
@@ -290,6 +291,8 @@ def _ended_by_signals():
     finally:
         for number in changed:
             signal.signal(number, signal.SIG_DFL)
+        for number in struck[:1]:
+            signal.raise_signal(number)
 
 
 def _give_up(file):

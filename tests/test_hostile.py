@@ -225,7 +225,8 @@ def test_of_two_that_write_one_file_at_once_one_has_written_it_whole(tmp_path):
 def test_a_command_that_is_told_to_end_tidies_up(desk, monkeypatch):
     """By each signal, in the middle of a file that is half written; what a program that calls has
     arranged is as it was."""
-    real, names = os.fsync, []
+    real, names, struck = os.fsync, [], []
+    monkeypatch.setattr(signal, "raise_signal", struck.append)  # which would end the tests
     (desk / "new.jsonl").write_text("old")
     for name, status in ("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", INTERRUPTED):
         number = getattr(signal, name)
@@ -245,6 +246,7 @@ def test_a_command_that_is_told_to_end_tidies_up(desk, monkeypatch):
                 assert signal.getsignal(number) == after
         finally:
             signal.signal(number, before)
+    assert struck == [signal.SIGTERM, signal.SIGHUP]
     assert len(names) == 3 and not list(desk.glob("*.part"))
     assert (desk / "new.jsonl").read_text() == "old"
 

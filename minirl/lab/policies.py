@@ -192,9 +192,11 @@ def _workers(tasks):
         program, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
         try:
             with _interrupts_wait():
-                return pool.map(function, tasks)
+                futures = [pool.submit(function, task) for task in tasks]
         finally:
             sys.modules["__main__"] = program
+        # The pool's own `map` takes back, at an interrupt, what its thread is failing at that time.
+        return (future.result() for future in futures)
 
     try:
         yield share_out
