@@ -7,6 +7,7 @@ without support is +∞.
 
 import importlib
 import inspect
+import os
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -267,6 +268,7 @@ def given(kind):
         "training.policy_step": {"grad": table, "state": None, "progress": 1.0,
                                  "learning_rate": 0.1, "optimiser": adam()},
         "training.next_record": {"batch": own, "metrics": {}},
+        "training.save": {"path": os.devnull},
         **dict.fromkeys(("reinforce.value_baseline", "baselines.no_baseline",
                          "baselines.batch_mean", "baselines.leave_one_out",
                          "baselines.optimal_constant"), judging),
