@@ -40,9 +40,9 @@ A chapter in brackets is a side road: it holds what makes an answer certain, or 
 never needs it.  Read it after its part, or when a chapter sends you there.
 
 Beside the parts, `lab` holds the experiments, `files` and `console` what the command lines need to
-read, write and print, `checkpoints` how a record becomes a file, and `__main__` the command
-line.  The worlds are in `gridworld` (to draw) and `toy_lm` (to read); `minirl` itself knows neither
-grids nor text.
+read, write and print, `start` how they begin and end, `checkpoints` how a record becomes a file,
+and `__main__` the command line.  The worlds are in `gridworld` (to draw) and `toy_lm` (to read);
+`minirl` itself knows neither grids nor text.
 """
 
 import importlib

@@ -45,9 +45,9 @@ def test_what_has_no_end_is_not_read_for_ever(monkeypatch):
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_an_archive_that_would_fill_the_memory_is_not_unfolded(monkeypatch, packing):
-    """Which are 64 MB of zeros here, where 1 MB are allowed; or a table that has no such numbers"""
-    monkeypatch.setattr(models, "MOST_NUMBERS", 2**16)
-    zeros, promise, bombs = bytes(2**26), io.BytesIO(), []
+    """Which are 16 MB of zeros here, where 256 kB are allowed; or a promise"""
+    monkeypatch.setattr(models, "MOST_NUMBERS", 2**14)
+    zeros, promise, bombs = bytes(2**24), io.BytesIO(), []
     np.lib.format.write_array_header_1_0(
         promise, {"descr": "<f8", "fortran_order": False, "shape": (2**32, 3)})
     for content in zeros, promise.getvalue():
@@ -59,7 +59,7 @@ def test_an_archive_that_would_fill_the_memory_is_not_unfolded(monkeypatch, pack
         for bomb in bombs:
             with pytest.raises(ValueError, match=r"^it cannot be .*(in all|deflated|promises)"):
                 models._parse(bomb.getvalue())
-        assert tracemalloc.get_traced_memory()[1] < 2**22
+        assert tracemalloc.get_traced_memory()[1] < 2**21
     finally:
         tracemalloc.stop()
 
