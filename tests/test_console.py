@@ -4,8 +4,10 @@ import argparse
 from concurrent.futures.process import BrokenProcessPool
 import io
 import os
+import signal
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -247,3 +249,13 @@ def test_a_stream_without_a_file_may_break_and_need_not_flush(monkeypatch, strea
     assert finish("tool", give_up(BrokenPipeError())) == 1
     with standard_output(encoding="utf-8"):
         assert sys.stdout is stream
+
+
+def test_a_command_that_is_called_in_a_thread_leaves_signals_alone():
+    """Only the main thread may set them."""
+    seen, before = [], signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=lambda: seen.append(
+        finish("tool", lambda: seen.append(signal.getsignal(signal.SIGTERM)))))
+    thread.start()
+    thread.join()
+    assert seen == [before, 0]

@@ -3,8 +3,10 @@
 import io
 import os
 import re
+import select
 import stat
 import sys
+import threading
 
 import pytest
 
@@ -150,6 +152,24 @@ def test_who_may_read_a_file_stays_as_it_was_and_never_more_may(tmp_path, monkey
     write_bytes(new, b"new")
     (tmp_path / "usual").write_text("")
     assert new.stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_a_reader_that_has_seen_enough_is_no_failure_to_write(tmp_path):
+    """It goes when the pipe is full, and before a million bytes are through."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    def go():
+        select.select([reader], [], [])
+        os.close(reader)
+
+    thread = threading.Thread(target=go)
+    thread.start()
+    with pytest.raises(BrokenPipeError):
+        write_bytes(str(path), bytes(10**6))
+    thread.join()
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives files away")

@@ -208,7 +208,7 @@ def _workers(tasks):
 @contextmanager
 def _interrupts_wait():
     """Helpers that begin in here hear of an interrupt when they have begun, and we after it."""
-    if not hasattr(signal, "pthread_sigmask"):  # as on Windows
+    if not hasattr(signal, "pthread_sigmask"):  # pragma: no cover - as on Windows
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -222,7 +222,7 @@ def _help(lifeline):
     """How a helper begins: an interrupt ends it without a word, and so does the end of its parent,
     which closes the other end of a pipe, however that comes."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if hasattr(signal, "pthread_sigmask"):
+    if hasattr(signal, "pthread_sigmask"):  # pragma: no branch - always but on Windows
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     Thread(target=_follow, args=[lifeline], daemon=True).start()
 

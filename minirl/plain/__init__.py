@@ -26,5 +26,6 @@ from minirl.start import by_signal
 
 if any(word.startswith("minirl.plain.") for word in sys.orig_argv):  # as one of these programs
     by_signal()
-    if hasattr(signal, "SIGPIPE"):  # its reader, such as head, has seen enough
+    # Its reader, such as head, may have seen enough.
+    if hasattr(signal, "SIGPIPE"):  # pragma: no branch - always but on Windows
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -96,6 +96,9 @@ def common(method):
     yield row(lambda: fit(ref=one_is(-np.inf)), never)
     if method in ("simpo", "orpo"):
         yield row(lambda: loss(logits=one_is(-np.inf)), never)
+        for shape in (9,), (1, 3, 3):
+            yield row(lambda shape=shape: loss(logits=np.zeros(shape)),
+                      f"logits must be a table (S, A), got shape {shape}")
         for side in "chosen", "rejected":
             rows = {"plus": np.eye(9)[[0] * 3], "minus": np.eye(9)[[0] * 3],
                     {"chosen": "plus", "rejected": "minus"}[side]: np.eye(9)[[5] * 3]}
