@@ -28,8 +28,11 @@ def world(rng):
 @pytest.fixture
 def played(world, rng):
     """A world, a policy, 200 start states and their episodes, some of them cut after 3 steps."""
-    policy, starts = random_policy(rng, world), start_states(world, 200, rng)
-    return world, starts, rollout(world, policy, starts, horizon=3, rng=rng)
+    while True:
+        policy, starts = random_policy(rng, world), start_states(world, 200, rng)
+        play = rollout(world, policy, starts, horizon=3, rng=rng)
+        if play.truncated.any():
+            return world, starts, play
 
 
 def assert_drawn_from(observed, expected):

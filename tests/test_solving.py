@@ -160,7 +160,7 @@ def test_the_sweeps_stop_where_the_bound_says_so_and_not_later(rng, monkeypatch,
     for M in (substochastic(rng, 6).toarray(), with_radius(rng, 5, 0.8).toarray(), ring,
               np.array([[0.7]])):
         right = 7 * rng.normal(size=len(M))
-        found = bounds(M, right, 150)
+        found = bounds(M, right, 1500)
         assert all(error <= bound * (1 + 1e-9) + 1e-12 for error, bound, _ in found)
         first = next(k for k, (_, bound, _) in enumerate(found)
                      if bound <= accuracy * np.abs(right).max())
