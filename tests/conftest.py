@@ -7,6 +7,7 @@ import importlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,8 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.stash[GRADIENTS] = {}
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as for all that a shell runs behind it;
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # our commands would ignore it too
 
 
 def pytest_generate_tests(metafunc):
