@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,8 @@ COMMANDS = {
     "align": "toy_lm align m.npz p.jsonl --method dpo --out new.npz",
     "letter help": "toy_lm --help", "time help": "benchmarks --help",
     "tables": "benchmarks.tables measured.json --print"}
+if find_spec("matplotlib") is None:
+    del COMMANDS["figures"]  # then it says what to install, and no more
 RAW = {  # with results on standard output, and words beside them on standard error
     "model out": "toy_lm train words --out -", "pairs out": "toy_lm pairs m.npz --out -",
     "json out": "minirl kl --json -"}
