@@ -159,8 +159,8 @@ def jobs():
     """The jobs of parts 1 to 4, as small as their tests run them: the text and the JSON.  The clock
     stands still, since seconds are printed.  (Those of part 5 are run as commands in test_jobs.)"""
     import test_jobs
-    from minirl.lab import job, policies, values
-    for module in job, policies, values:
+    from minirl.lab import job, keeping, policies, values
+    for module in job, keeping, policies, values:
         module.perf_counter = lambda: 0.0
 
     def run(name):
