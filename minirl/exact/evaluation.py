@@ -368,8 +368,8 @@ def valued_states(mdp, policy):
     >>> print(valued_states(unroll(coin_game(), 3), tail))
     [ True False False]
     """
-    states = reachable(mdp, policy)
-    return np.full(states.shape, True) if mdp.gamma < 1 else states
+    policy = checks.array("policy", policy, mdp.shape)
+    return np.full(mdp.shape[0], True) if mdp.gamma < 1 else reachable(mdp, policy)
 
 
 def at_states(states, solution, elsewhere=np.nan):

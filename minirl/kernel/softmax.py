@@ -222,7 +222,7 @@ def log_ratios(logits, ref_logits):
     >>> print(ratios.round(4))
     [[ 0.4055 -0.6931]]
     """
-    ref_logp, logp = log_softmax(ref_logits, "ref_logits"), log_softmax(logits)
+    logp, ref_logp = log_softmax(logits), log_softmax(ref_logits, "ref_logits")
     checks.shape("ref_logits", ref_logp, logp.shape)
     used, ref_used = np.isfinite(logp), np.isfinite(ref_logp)
     if (used != ref_used).any():

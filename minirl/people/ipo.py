@@ -202,8 +202,8 @@ def ipo_in_squares(ref_logits, pairs, *, beta):
     1.0 [[ 2. -2.]]
     """
     checks.positive("beta", beta)
-    check_pairs(pairs, ref_logits)
-    logp, _ = log_ratios(ref_logits, ref_logits)
+    logp = log_softmax(ref_logits, "ref_logits")
+    check_pairs(pairs, logp)
     D, lead = pairs.difference, 1 / (2 * beta)
     check_possible("pairs", D, logp)
     square, mean = (D.T @ D).toarray() / len(pairs), D.T @ np.full(len(pairs), 1 / len(pairs))

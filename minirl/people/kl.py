@@ -245,6 +245,6 @@ def k3(u):
 
 def _tables(logits, ref_logits):
     """log π and log π_ref, of one shape."""
-    ref_logp, logp = log_softmax(ref_logits, "ref_logits"), log_softmax(logits)
+    logp, ref_logp = log_softmax(logits), log_softmax(ref_logits, "ref_logits")
     checks.shape("ref_logits", ref_logp, logp.shape)
     return logp, ref_logp
