@@ -10,7 +10,7 @@ from gridworld.maps import WORLDS
 from minirl.exact import evaluation, solving
 from minirl.exact.evaluation import (NoEnd, action_values, advantages, can_end, ending_chance,
                                      evaluate, evaluate_all, evaluate_by_sweeps, expectation,
-                                     occupancy, reachable, return_variance)
+                                     from_start, occupancy, reachable, return_variance)
 from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import objective
 from minirl.kernel.mdp import TabularMDP, coin_game, unroll
@@ -142,6 +142,12 @@ def test_values_may_be_asked_in_other_states():
     np.testing.assert_array_equal(values, [2, np.nan, 7])
     with pytest.raises(ValueError, match="from state 1 this policy never ends"):
         evaluate(island(), only_end, states=np.full(3, True))
+
+
+def test_the_value_from_the_start_asks_for_values_only_where_an_episode_may_start():
+    mdp = single_outcome([[1], [1]], [[1], [1]], [[True], [True]], [1, 0])
+    assert from_start(mdp, [2.0, np.nan]) == 2.0
+    assert np.isnan(from_start(mdp, [np.nan, 2.0]))
 
 
 @pytest.mark.parametrize("gamma", GAMMAS)
