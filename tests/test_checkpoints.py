@@ -183,7 +183,7 @@ VALUES = [None, True, False, 0, -1, 2**127 + 1, -10**300, *FLOATS, "", "é\0\n\"
           np.float64(FLOATS[-1]), Box(Box((Box(1),)), AdamState(TABLE, TABLE.T, 3)), *ARRAYS]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: f"{type(value).__name__} {value!r:.20}")
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 def test_a_value_of_any_kind_is_read_as_it_was_written(value):
     found = unpacked(packed(Box(value)), "memory").content
     if isinstance(value, np.ndarray) and not value.flags.c_contiguous:
