@@ -1,5 +1,6 @@
 """What pages, commands and readers' notes quote: the numbers that each case of an exercise gives,
-what is said of its largest entry, and the settings of the experiments in the laboratory.
+what is said of its largest entry, the settings of the experiments in the laboratory, and what their
+small runs find, say and draw.
 
 `python tests/kept.py > tests/kept.json` writes them down, when one of them changes on purpose.
 """
@@ -7,6 +8,7 @@ what is said of its largest entry, and the settings of the experiments in the la
 import ast
 import inspect
 import json
+import re
 import types
 from functools import partial
 from importlib import import_module
@@ -17,7 +19,7 @@ import numpy as np
 from minirl import lab
 from minirl.exercises import EXERCISES
 from minirl.exercises.exercise import right_results
-from minirl.lab.job import Job
+from minirl.lab.job import Job, as_json
 
 
 def of_exercise(one):
@@ -78,11 +80,85 @@ def _plain(value):
     return value if isinstance(value, (bool, int, str, type(None))) else type(value).__name__
 
 
+def of_document(document):
+    """{field: how many numbers it holds, their sum, and their sum weighted by place}"""
+    plain = json.loads(as_json(document))
+    return {field: _sums(_numbers(value)) for field, value in plain.items()}
+
+
+def _numbers(value):
+    if isinstance(value, dict):
+        value = [*value.values()]
+    if isinstance(value, list):
+        return [number for part in value for number in _numbers(part)]
+    return [float(value)] if isinstance(value, (bool, int, float)) else []
+
+
+def _sums(numbers):
+    x = np.nan_to_num(np.ma.filled(np.ma.asarray(numbers, float), 3).ravel(), nan=5, posinf=7,
+                      neginf=9)
+    x[abs(x) < 1e-12] = 0  # rounding
+    return [float(f"{number:.9g}") for number in (x.size, x.sum(), x @ np.arange(1, x.size + 1))]
+
+
+def of_figure(figure):
+    """All that is on a figure: [kind, words, how it looks, its numbers] of each part."""
+    found = [["figure", figure.get_suptitle(), figure.get_supxlabel(), [*figure.get_size_inches()]]]
+    for axes in figure.axes:
+        box = axes.get_position()
+        found.append(["panel", f"{axes.get_title()} {axes.get_xlabel()} {axes.get_ylabel()}",
+                      f"{axes.get_xscale()} {axes.get_yscale()}",
+                      [*axes.get_xlim(), *axes.get_ylim(), *box.bounds]])
+        for axis in axes.xaxis, axes.yaxis:
+            words = [label.get_text() for label in axis.get_ticklabels()]
+            found.append(["ticks", " ".join(words), "", _sums(axis.get_ticklocs())])
+        for line in axes.lines:
+            looks = [line.get_color(), line.get_linestyle(), line.get_marker(),
+                     line.get_linewidth(), line.get_markersize(), line.get_zorder()]
+            found.append(["line", "", " ".join(map(str, looks)), _sums(line.get_xydata())])
+        for text in axes.texts:
+            found.append(["text", text.get_text(), f"{text.get_color()} {text.get_ha()} "
+                          f"{text.get_va()} {text.get_fontsize()}", _sums(
+                              [*text.get_position(), *getattr(text, "xyann", ())])])
+        for marks in axes.collections:
+            numbers = [marks.get_offsets(), marks.get_facecolor(), marks.get_edgecolor(),
+                       *(path.vertices for path in marks.get_paths())]
+            found.append(["marks", "", type(marks).__name__,
+                          _sums([number for part in numbers for number in np.ma.filled(
+                              part, 3).ravel().tolist()])])
+        for patch in axes.patches:
+            found.append(["patch", "", f"{patch.get_facecolor()} {patch.get_hatch()}",
+                          _sums(patch.get_path().vertices)])
+        for image in axes.images:
+            found.append(["image", "", image.get_cmap().name,
+                          [*_sums(image.get_array()), *image.get_clim()]])
+    return json.loads(json.dumps([[kind, words, str(look), [*map(_plain, map(float, numbers))]]
+                                  for kind, words, look, numbers in found]))
+
+
+def of_jobs():
+    """What each job finds, says and draws in its small run."""
+    import test_jobs as small
+
+    from minirl.lab import figures
+    kept = {}
+    for name, job in small.EVERY.items():
+        found = small.found(name)[0]
+        with figures.rc_context(figures.STYLE):
+            drawn = job.draw(figures, found)
+        kept[name] = {"document": of_document(job.document(found)),
+                      "text": job.text(found).splitlines(),
+                      "figures": {file: of_figure(figure) for file, figure in drawn.items()}}
+    return kept
+
+
 def everything():
-    """Both, by names."""
+    """All of it, by names."""
     return {"exercises": {one.name: of_exercise(one) for one in EXERCISES},
-            "laboratory": {stem: of_module(stem) for stem in modules_of_laboratory()}}
+            "laboratory": {stem: of_module(stem) for stem in modules_of_laboratory()},
+            "jobs": of_jobs()}
 
 
 if __name__ == "__main__":
-    print(json.dumps(everything(), indent=0, ensure_ascii=False))
+    print(re.sub(r"\[\n([^][{}]*)\n\]", lambda row: "[" + row[1].replace("\n", " ") + "]",
+                 json.dumps(everything(), indent=0, ensure_ascii=False)))

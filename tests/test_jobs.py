@@ -4,6 +4,7 @@ that docs/jobs.md shows what is printed.
 Each job runs once here, as small as it can be, and its tests hand out again what it has found.
 """
 
+from contextlib import ExitStack
 from functools import cache, partial
 from importlib.util import find_spec
 from itertools import combinations
@@ -13,8 +14,10 @@ from pathlib import Path
 import re
 import subprocess
 import sys
+from unittest import mock
 
 import defaults
+import kept
 import pytest
 from test_console import colourful, terminal
 from test_house import EXTRAS
@@ -53,11 +56,15 @@ SMALL = {name: job._replace(run=partial(job.run, scale=SCALES[name])) if name in
 
 @cache
 def found(name):
-    """What a small run of a job finds, and the lines of its progress."""
+    """What a small run of a job finds, by a clock that stands still, and the lines of its
+    progress."""
     if name in DEFAULTS:  # which takes a few seconds
         return DEFAULTS[name]()
     arguments, lines = _parser(JOBS).parse_args([name, *ARGUMENTS[name]]), []
-    return SMALL[name].run(arguments, lines.append), lines
+    with ExitStack() as clocks:
+        for module in "job", "keeping", "policies", "values":
+            clocks.enter_context(mock.patch(f"minirl.lab.{module}.perf_counter", lambda: 0.0))
+        return SMALL[name].run(arguments, lines.append), lines
 
 
 def handed_out(name):
@@ -196,6 +203,49 @@ def test_no_word_of_a_plot_is_cut_off_or_lies_over_another(name):
         if file not in ("objectives_rests", "alignment_frontier"):
             for (one, box), (other, another) in combinations(words, 2):
                 assert not box.shrunk(0.96, 0.7).overlaps(another.shrunk(0.96, 0.7)), (one, other)
+
+
+# What was found once.  `python tests/kept.py > tests/kept.json` writes it down anew.
+
+
+KEPT = json.loads((Path(__file__).parent / "kept.json").read_text(encoding="utf-8"))["jobs"]
+
+
+def test_a_small_run_finds_and_says_what_it_did(name):
+    """Words to the letter, numbers to a unit of the last digit that is printed."""
+    assert kept.of_document(EVERY[name].document(found(name)[0])) == {
+        field: pytest.approx(sizes, rel=1e-6, abs=1e-9)
+        for field, sizes in KEPT[name]["document"].items()}
+    said = EVERY[name].text(found(name)[0]).splitlines()
+    assert len(said) == len(KEPT[name]["text"])
+    for line, before in zip(said, KEPT[name]["text"]):
+        words, words_before = line.split(), before.split()
+        assert len(words) == len(words_before) and all(
+            map(same_to_a_digit, words, words_before)), (line, before)
+
+
+def same_to_a_digit(one, other):
+    digits = re.compile(r"\d+(?:\.(\d+))?(e[+-]\d+)?")
+    if digits.sub("0", one) != digits.sub("0", other):
+        return False
+    for a, b in zip(digits.finditer(one), digits.finditer(other)):
+        unit = float(f"1e-{len(b[1] or '')}") * float(f"1{b[2] or ''}")
+        if abs(float(a[0]) - float(b[0])) > 1.001 * unit and not b[0].endswith(("e-16", "e-17")):
+            return False
+    return True
+
+
+def test_a_plot_of_a_small_run_shows_what_it_did(name):
+    """Every line, mark, number and word on it, its panels and their limits."""
+    pytest.importorskip("matplotlib")
+    from minirl.lab import figures
+    with figures.rc_context(figures.STYLE):
+        drawn = EVERY[name].draw(figures, found(name)[0])
+    assert list(drawn) == list(KEPT[name]["figures"])
+    for file, figure in drawn.items():
+        for part, before in zip(kept.of_figure(figure), KEPT[name]["figures"][file], strict=True):
+            assert part[:-1] == before[:-1]
+            assert part[-1] == pytest.approx(before[-1], rel=1e-5, abs=1e-7), (file, part)
 
 
 # What is refused before the work.
