@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mutation.covering import recorded
+from mutation.covering import ALL, recorded
 from mutation.operators import PACKAGES, ROOT, all_mutants, sample_of
 from mutation.report import KILLED, known, score
 from mutation.trying import Campaign
@@ -50,7 +50,7 @@ def main(arguments=None):
     tests = recorded(files, ROOT / "build" / "mutation")
     campaign = Campaign(pairs, tests, options.budget, options.workers,
                         lambda line: print(line, file=sys.__stdout__, flush=True))
-    pytest.main(["-q", "-p", "no:cacheprovider", "--capture=sys",
+    pytest.main(["-q", "-p", "no:cacheprovider", "--capture=sys", *ALL,
                  *(str(ROOT / file) for file in files)], plugins=[campaign])
     new = {result["name"]: result for result in campaign.results}
     results = [new.get(result["name"], result) for result in earlier] or campaign.results

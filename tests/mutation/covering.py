@@ -5,7 +5,7 @@
 What a fixture of a module or of the session runs counts for each test that uses it, and so does
 what a function with a cache runs, in a file of tests or in a helper of them.  Tests that wait for
 the long runs of `conftest.py`, which are other processes, are left out, and so are those that fail
-or are skipped.
+or are skipped.  Of the slow ones only those are asked that train for a picture of the book.
 """
 
 import contextlib
@@ -25,9 +25,14 @@ from mutation.operators import PACKAGES, ROOT
 LONG = {"full_run", "full_alignment", "grpo_at_rest", "slippery_lake", "learned", "shared_out"}
 
 
-def needs_long_runs(item):
-    """Whether a test waits for another process that runs for long."""
-    return not LONG.isdisjoint(getattr(item, "fixturenames", ()))
+ALL = ["-m", "slow or not slow"]
+SLOW = "test_a_file_is_small_and_the_one_that_the_pages_show"
+
+
+def takes_too_long(item):
+    """Whether a test is slow, or waits for another process that runs for long."""
+    return (not LONG.isdisjoint(getattr(item, "fixturenames", ()))
+            or item.get_closest_marker("slow") is not None and item.originalname != SLOW)
 
 
 class _Covering:
@@ -41,7 +46,7 @@ class _Covering:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config, items):
-        items[:] = [item for item in items if not needs_long_runs(item)]
+        items[:] = [item for item in items if not takes_too_long(item)]
 
     def pytest_collection_finish(self, session):
         ours = [module for module in list(sys.modules.values())
@@ -168,7 +173,7 @@ def recorded(files, folder, say=print):
         halves = [half for half in (missing[::2], missing[1::2]) if half]
         outs = [folder / f"half{place}.pickle" for place in range(len(halves))]
         runs = [subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p",
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ALL, "-p",
              "mutation.covering", "--covering", str(out), *half],
             cwd=ROOT, stdout=open(out.with_suffix(".log"), "w"), stderr=subprocess.STDOUT)
                 for half, out in zip(halves, outs)]

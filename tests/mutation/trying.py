@@ -28,6 +28,7 @@ from pathlib import Path
 
 import pytest
 
+from mutation.covering import ALL
 from mutation.operators import PACKAGES, ROOT, apply
 
 HOOK = Path(__file__).parent / "hook"
@@ -223,8 +224,8 @@ class _Trial:
         seconds = int(20 * self.campaign.generous
                       + 10 * sum(self.campaign.tests[nodeid][0] for nodeid in chosen))
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p",
-             "mutation.chosen", *files], cwd=ROOT, capture_output=True, encoding="utf-8",
+            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *ALL,
+             "-p", "mutation.chosen", *files], cwd=ROOT, capture_output=True, encoding="utf-8",
             env=os.environ | {"MUTATION_TESTS": str(names)},
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds)))
         if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
