@@ -13,6 +13,7 @@ from test_house import CHAPTERS, ROOT
 for name in "sphinx", "myst_parser", "furo", "matplotlib":
     pytest.importorskip(name, reason="the pages need the extras 'book' and 'plot'")
 
+pytestmark = pytest.mark.slow  # the whole book is built
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 

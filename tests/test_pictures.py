@@ -47,8 +47,9 @@ NAMES = [picture.name for picture in PICTURES]
 JOBS = {"frontier": lambda: test_objectives.job()[0], "contrast": lambda: defaults.contrasts()[0],
         "scaling": lambda: defaults.scaling()[0], "harvest": lambda: defaults.harvest()[0]}
 
-# What is trained for a picture alone.
-TRAINED = {"learning_curves", "over_optimisation", "groups", "attempts", "beams", "trees", "memory"}
+# What is trained for a picture alone, or by whole jobs.
+TRAINED = {*JOBS, "learning_curves", "over_optimisation", "groups", "attempts", "beams", "trees",
+           "memory"}
 
 
 def pictures(names):
@@ -370,6 +371,7 @@ def test_best_of_n_stops_where_the_best_strings_tie():
     assert (found.kl["words"] > 0.98 * found.bound).all() and found.bound[-1] > 5.9
 
 
+@pytest.mark.slow
 def test_no_method_is_above_the_path_of_optima_and_its_slope_is_the_price():
     """(regularised.7): each point of the path has a tangent of slope β, and all lies below it."""
     found, prices = numbers_of("frontier"), np.geomspace(10, 0.1, 41)
@@ -447,6 +449,7 @@ def test_the_chosen_string_falls_where_steps_are_shared():
 # on_beyond
 
 
+@pytest.mark.slow
 def test_no_batch_shows_more_than_log_k_or_than_there_is():
     """(contrastive.5); and a rank shows more than a smaller one, up to all of I."""
     found = numbers_of("contrast")
@@ -502,6 +505,7 @@ def test_a_tree_search_is_as_good_as_its_prior_and_uct_can_be_misled():
     assert all(after >= 4 * n for n, after in zip(known, known[1:])) and known[-1] > 1000
 
 
+@pytest.mark.slow
 def test_each_memory_comes_to_rest_and_published_laws_disagree():
     """The last doublings gain less than the first ones, and least where the memory is short."""
     found = numbers_of("scaling")
@@ -514,6 +518,7 @@ def test_each_memory_comes_to_rest_and_published_laws_disagree():
     assert budgets[:, -1].max() > 100 * budgets[:, -1].min()
 
 
+@pytest.mark.slow
 def test_few_negatives_collect_too_much_and_a_strict_narrow_loop_stops_early():
     found = {}
     for row in numbers_of("harvest").rounds:
