@@ -42,7 +42,7 @@ ARGUMENTS = {"demo": ["--pairs", "5"], "values": ["--steps", "20", "--runs", "1"
              "inference": ["--seed", "1"],
              "search": [], "scaling": [], "network": ["--runs", "1"]}
 SCALES = {"demo": DemoScale(1, 1, 1, 1, 1),
-          "alignment": AlignmentScale(2, 1, 400, (1, 2, 4), (2.0, 0.5), (2,), 30, (20, 100), 200,
+          "alignment": AlignmentScale(2, 1, 400, (1, 2, 4), (2.0, 0.5), (2,), 30, (20, 50), 200,
                                       (("dpo", 20), ("orpo", 10)), 1e-4),
           "inference": AttemptsScale((0.3,), 2, 1, 64, (1000,)),
           "search": SearchScale((2, 3), (1, 2, 4), (4, 8), 2, 64),
