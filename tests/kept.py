@@ -119,7 +119,7 @@ def of_figure(figure):
         for text in axes.texts:
             found.append(["text", text.get_text(), f"{text.get_color()} {text.get_ha()} "
                           f"{text.get_va()} {text.get_fontsize()}", _sums(
-                              [*text.get_position(), *getattr(text, "xyann", ())])])
+                              [*text.get_position(), *getattr(text, "xy", ())])])
         for marks in axes.collections:
             numbers = [marks.get_offsets(), marks.get_facecolor(), marks.get_edgecolor(),
                        *(path.vertices for path in marks.get_paths())]

@@ -94,7 +94,7 @@ def worth_of_lines(pool, seed):
     """(trained on, lines, letters, nats) of each training; and again without near duplicates."""
     benchmark = np.sort(generator(0).choice(np.flatnonzero(pool.right), BENCHMARK, replace=False))
     runs, _ = presence(map(shingles, pool.names))
-    near = overlaps(runs, runs[benchmark]).tocsr().max(axis=1).toarray().ravel() >= NEAR
+    near = overlaps(runs, runs[benchmark]).tocsr().max(axis=1).toarray() >= NEAR
     held = [pool.names[i] for i in benchmark]
     letters = from_items(pool.names)
     return [[_worth(letters, held, name, lines)
