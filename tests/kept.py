@@ -1,6 +1,6 @@
 """What pages, commands and readers' notes quote: the numbers that each case of an exercise gives,
-what is said of its largest entry, the settings of the experiments in the laboratory, and what their
-small runs find, say and draw.
+what is said of its entries, the settings of the experiments in the laboratory, and what their small
+runs find, say and draw.
 
 `python tests/kept.py > tests/kept.json` writes them down, when one of them changes on purpose.
 """
@@ -10,6 +10,7 @@ import inspect
 import json
 import re
 import types
+from collections import Counter
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -22,10 +23,24 @@ from minirl.exercises.exercise import right_results
 from minirl.lab.job import Job, as_json
 
 
+NUMBER = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
+
+
 def of_exercise(one):
-    """Of each case the sum of the sizes of the results, and what is said of an entry."""
-    return [[_size(results), _said(one, case, results[-1])]
-            for case, results in zip(one.cases(), right_results(one))]
+    """Of each case the sum of the sizes of the results, what is said of an entry, and the numbers
+    and the words in what is said of all entries."""
+    return [[_size(results), _said(one, case, results[-1]), *_said_of_all(one, at, results[-1])]
+            for at, (case, results) in enumerate(zip(one.cases(), right_results(one)))]
+
+
+def facts_of_exercise(one):
+    """Its chapter, whether its gradient is taken in logits, the factors that it names on each
+    case, and the pitfalls of its mistakes."""
+    return {"chapter": one.chapter, "through_softmax": one.through_softmax,
+            "factors": [{name: float(f"{value:.9g}") for name, value in case.factors.items()}
+                        for case in one.cases()],
+            "pitfalls": {mistake.name: mistake.pitfall for mistake in one.mistakes
+                         if mistake.pitfall}}
 
 
 def _size(results):
@@ -41,6 +56,18 @@ def _said(one, case, last):
     sizes = np.abs(last)
     first = (sizes >= (1 - 1e-9) * sizes.max()).argmax()  # of the largest, whatever the rounding
     return one.there(case, tuple(map(int, np.unravel_index(first, last.shape))))
+
+
+def _said_of_all(one, at, last):
+    """Of all numbers, one added to each so that signs count, the sum of the sizes; and how often
+    each phrase is said."""
+    if one.there is None:
+        return None, None
+    case = one.cases()[at]
+    said = "\n".join(one.there(one.cases()[at] if one.changes else case, place)
+                     for place in np.ndindex(np.shape(last)))
+    numbers = sum(abs(float(number) + 1) for number in re.findall(NUMBER, said))
+    return float(f"{numbers:.9g}"), Counter(re.findall(r"[^\W\d]+(?: [^\W\d]+)*", said))
 
 
 def modules_of_laboratory():
@@ -155,6 +182,7 @@ def of_jobs():
 def everything():
     """All of it, by names."""
     return {"exercises": {one.name: of_exercise(one) for one in EXERCISES},
+            "facts": {one.name: facts_of_exercise(one) for one in EXERCISES},
             "laboratory": {stem: of_module(stem) for stem in modules_of_laboratory()},
             "jobs": of_jobs()}
 

@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -15,8 +16,10 @@ import pytest
 from scipy.sparse import csr_array
 from test_house import ROOT
 
-from minirl.exercises import EXERCISES, exercise_called, mistakes_by_name
+from minirl.exercises import (EXERCISES, attempt, breaking, exercise_called, mistake_called,
+                              mistakes_by_name)
 from minirl.exercises.attempt import verdict_on
+from minirl.exercises.exercise import right_results
 from minirl.exercises.progress import FILE, noted, read_progress, write_progress
 from minirl.exercises.quiz import ask, is_near
 
@@ -120,6 +123,17 @@ def test_what_cannot_be_meant_is_refused(command, desk, arguments, said):
     assert status == 2 and said in err and not out and not list(desk.iterdir())
 
 
+def test_a_solved_exercise_names_the_next_one_and_the_last_names_none(command, desk, monkeypatch):
+    monkeypatch.setattr("minirl.exercises.command.verdict_on", lambda *_: {
+        "right": True, "lines": [["Right", "yes"]], "printed": ""})
+    for one, after in [*zip(EXERCISES[:3], EXERCISES[1:4]), (EXERCISES[-2], EXERCISES[-1]),
+                       (EXERCISES[-1], None)]:
+        save(desk, "", one.name)
+        assert command(one.name, "--check") == (0, "Right  yes\nThe book's own: --solution." + (
+            f"  Next: minirl exercise {after.name}" if after else "") + "\n", "")
+    assert f"5 of {len(EXERCISES)} solved." in command()[1]
+
+
 def test_hints_come_one_by_one_and_then_all_are_there(command, desk):
     one = EXERCISES[0]
     said = [command(one.name, "--hint")[1] for _ in one.hints]
@@ -208,6 +222,53 @@ def test_a_process_that_does_not_answer_is_stopped_too(desk, monkeypatch):
     assert verdict == {"right": False, "printed": "", "lines": [
         ["Runs", "no: it is still running after 0.01 seconds, and could not be asked where."]]}
     assert began[0].returncode == -9
+
+
+class Ended(BaseException):
+    """In the place of the end of the process."""
+
+
+@pytest.fixture
+def graded(desk, monkeypatch):
+    """The verdict that `attempt` leaves on a body, in this process; at once, if it is too late."""
+    def run(body, late=False):
+        def end(status):
+            assert status == 0
+            raise Ended
+
+        def timer(seconds, ring):
+            assert seconds == 3.0
+            return SimpleNamespace(start=ring if late else lambda: None)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "_exit", end)
+            patched.setattr(attempt, "threading", SimpleNamespace(
+                Timer=timer, main_thread=threading.main_thread))
+            patched.setattr(sys, "path", [*sys.path])
+            for stream in "stdout", "stderr":
+                patched.setattr(sys, stream, None)
+            with pytest.raises(Ended):
+                attempt._main("backward", str(save(desk, body)), str(desk / "verdict"), 3.0)
+        assert not (desk / "verdict.part").exists()
+        return json.loads((desk / "verdict").read_text(encoding="utf-8"))
+    return run
+
+
+def test_an_attempt_leaves_one_document(graded):
+    """The first answer ends it; what is printed, to both streams, is part of it."""
+    found = graded("import sys\nprint('π')\nprint('two', file=sys.stderr)" + RIGHT)
+    assert (found["right"], found["printed"]) == (True, "π\ntwo\n")
+    assert [head for head, _ in found["lines"]] == ["Right", ""]
+    assert graded("\0") == {"right": False, "printed": "", "lines": [
+        ["Runs", "no: it is no Python: it holds null bytes."]]}
+    assert graded("print(1)\n1 / 0")["lines"] == [
+        ["Runs", "no: ZeroDivisionError: division by zero.  Line 2: 1 / 0"]]
+    assert graded("backward = 3")["lines"] == [
+        ["Runs", "no: there is no function backward in it."]]
+    assert graded("print(__name__)" + RIGHT)["printed"] == "exercise\n"
+    assert graded(RIGHT, late=True)["lines"] == [[
+        "Runs", "no: it is still running after 3 seconds; a case has a few dozen steps, so a loop "
+        "that does not end is likely."]]
 
 
 def test_what_a_file_prints_is_shown_after_its_verdict(command, desk, monkeypatch):
@@ -380,6 +441,22 @@ def test_a_quiz_looks_the_same_whether_its_answers_are_typed_or_piped(monkeypatc
     assert shown[0] == shown[1]
 
 
+@pytest.mark.parametrize("typed, asked", [
+    (["-.0001 .0001", "1", "0", "0"], 1), (["-.2", "-.0001 .0001", "0", "0"], 2),
+    (["", "0", "0", "0"], 1), (["-.2", "7 8 9", "0", "0"], 2)])
+def test_a_prediction_is_asked_once_more_only_if_it_has_another_number_of_numbers(
+        monkeypatch, capsys, typed, asked):
+    """Of the first question, whose answer has two."""
+    lines = iter([line and f"{line}\n" for line in typed])
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(
+        isatty=lambda: True, readline=lambda: next(lines, "")))
+    ask("kernel.softmax")
+    first = capsys.readouterr().out.split("\n2. ")[0]
+    assert first.count("2 numbers") == asked
+    assert ("No prediction." in first) == (typed[0] == "")
+    assert ("Yes." in first) == ("-.0001 .0001" in typed)
+
+
 # The broken book.
 
 
@@ -400,6 +477,22 @@ def test_a_broken_book_fails_a_test_and_is_whole_again(command, desk):
     assert "- G.sum(axis=-1, keepdims=True)" in out and "+ G.sum()" in out
     source = (ROOT / "minirl" / "kernel" / "softmax.py").read_text(encoding="utf-8")
     assert "G.sum(axis=-1, keepdims=True)" in source
+
+
+def test_a_run_of_the_tests_has_the_mistake_from_its_beginning_to_its_end(monkeypatch):
+    """As a plugin of pytest, which calls the clean-up at the end."""
+    exercise, mistake = mistake_called("backward.sum_over_all")
+    right, cleanups = exercise.function.__code__, []
+    monkeypatch.setenv(breaking.VARIABLE, "backward.sum_over_all")
+    breaking.pytest_configure(SimpleNamespace(add_cleanup=cleanups.append))
+    try:
+        with_mistake = right_results(exercise)
+    finally:
+        for cleanup in cleanups:
+            cleanup()
+    assert exercise.function.__code__ is right
+    for (one,), (other,) in zip(with_mistake, right_results(exercise, mistake), strict=True):
+        assert np.array_equal(one, other)
 
 
 def test_without_tests_nothing_can_be_broken(command, desk, monkeypatch):

@@ -3,6 +3,8 @@
 import ast
 import doctest
 import importlib
+import inspect
+import itertools
 import json
 import os
 import re
@@ -18,12 +20,12 @@ from test_gradients import CASES
 from test_house import CHAPTERS, ROOT
 
 from minirl.exercises import EXERCISES, cutting, exercise_called, mistake_called, mistakes_by_name
-from minirl.exercises.exercise import Mistake, capital, mistaken, right_results, same
-from minirl.exercises.grading import grade
+from minirl.exercises.exercise import ExerciseCase, Mistake, capital, mistaken, right_results, same
+from minirl.exercises.grading import _numbers_there, grade, raised
 from minirl.exercises.mistakes import likely_mistake
-from minirl.kernel.counts import Difference
+from minirl.exercises.playing import _Luck
+from minirl.kernel.mdp import TabularMDP
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
-from minirl.people import margins
 from minirl.people.dpo import dpo_loss
 
 for room in (ROOT / "tests" / "attempts").glob("[a-z]*.py"):
@@ -144,6 +146,115 @@ def test_a_list_that_is_turned_round_is_changed():
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_book_itself_is_right_and_nothing_else_is_told(name):
+    one = exercise_called(name)
+    right, ((head, text), last) = grade(one, one.function)
+    assert (right, head, last) == (True, "Right", ("", one.done))
+    assert text.endswith(f" on {len(one.cases())} cases, to 1e-9.")
+    assert all(result in text for result in one.results)
+
+
+def spoiled(one, number, change):
+    """The book's function, whose last result on one of the cases is changed."""
+    calls = itertools.count()
+
+    def function(*arguments, **keywords):
+        found = one.function(*arguments, **keywords)
+        if next(calls) != number:
+            return found
+        return ((*found[:-1], change(np.array(found[-1], float))) if len(one.results) > 1
+                else change(np.array(found, float)))
+    return function
+
+
+@pytest.mark.parametrize("name", [one.name for one in EXERCISES if not one.changes])
+def test_a_wrong_entry_is_shown_with_what_is_right_there(name, monkeypatch):
+    """The last entry of the second case; the errors of all the others are below 1e-9."""
+    monkeypatch.setattr("minirl.exercises.grading.likely_mistake", lambda *_: None)
+    one = exercise_called(name)
+    case, results = one.cases()[1], right_results(one)[1]
+    wanted = np.asarray(results[-1], float)
+    place = tuple(size - 1 for size in wanted.shape)
+    largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=0)
+
+    def change(last):
+        last = last + 0.4e-9 * largest
+        last[place] = wanted[place] + 2 * largest
+        return last
+
+    verdict = grade(one, spoiled(one, 1, change))
+    lines = dict(verdict.lines)
+    said, yours = lines[capital(one.results[-1])], wanted[place] + 2 * largest
+    assert not verdict.right and lines["Runs"] == f"yes, on {len(one.cases())} cases."
+    assert all(lines[capital(other)] == "right." for other in one.results[:-1])
+    if not wanted.shape:
+        assert said == f"wrong: on case 2 yours is {yours:.6f}, right is {wanted:.6f}."
+    else:
+        assert (f".  1 of {wanted.size} entries is wrong on case 2, most at "
+                f"[{', '.join(map(str, place))}]: yours {yours + 0.0:.6f}, right "
+                f"{wanted[place] + 0.0:.6f}." in said)
+        there = one.there and f"  There {one.there(case, place)}."
+        assert said.endswith(there or ".") and ("  There " in said or not there)
+    assert lines["By hand"].startswith("the smallest case, which can be worked out on paper, comes "
+                                       f"out right.  Look at the first that does not: minirl "
+                                       f"exercise {name} --case 2.\n>>> {one.by_hand}\n")
+
+
+def test_without_a_sentence_of_its_own_an_entry_is_shown_with_those_of_tables_that_have_it():
+    one = exercise_called("backward")._replace(there=None)
+
+    def double_at(place):
+        def change(grad):
+            grad[place] *= 2
+            return grad
+        return dict(grade(one, spoiled(one, 0, change)).lines)["Gradient"]
+
+    logp, G = one.cases()[0].arguments
+    assert double_at((3, 1)).endswith(f"  There logp = {logp[3, 1]:.4g}, G = {G[3, 1]:.4g}.")
+    assert _numbers_there(one, ExerciseCase((logp[:3], G)), (3, 1)) == f"  There G = {G[3, 1]:.4g}."
+    assert _numbers_there(one, ExerciseCase((logp[0], G[:, :1])), (3, 1)) == ""
+
+
+@pytest.mark.parametrize("error, helped", [
+    (ValueError("operands could not be broadcast together"), True),
+    (ValueError("matmul: mismatch in core dimension"), True),
+    (ValueError("a number below 0"), False), (KeyError("mismatch"), False)])
+def test_shapes_are_explained_only_where_they_do_not_fit(error, helped):
+    said = raised(error, "mine.py")
+    assert said.startswith(f"{type(error).__name__}: {error}.")
+    assert ("The shapes do not fit" in said) == helped
+
+
+TOO_MUCH, MISSING = "there is a factor 2 too much", "a factor 2 is missing"
+SMALL = "it is B (the number of pairs) times too small: a mean where the chapter has a sum"
+LARGE = "it is B (the number of pairs) times too large: a sum where the chapter has a mean"
+
+
+@pytest.mark.parametrize("factor, said", [
+    (lambda beta, B: -1, "the sign is wrong"), (lambda beta, B: 2, TOO_MUCH),
+    (lambda beta, B: -2, f"the sign is wrong and {TOO_MUCH}"), (lambda beta, B: 0.5, MISSING),
+    (lambda beta, B: -0.5, f"the sign is wrong and {MISSING}"), (lambda beta, B: B, LARGE),
+    (lambda beta, B: 1 / B, SMALL), (lambda beta, B: beta, "a factor beta is too much"),
+    (lambda beta, B: 1 / beta, "a factor beta is missing"),
+    (lambda beta, B: -beta, "the sign is wrong and a factor beta is too much"),
+    (lambda beta, B: -2 * B, None), (lambda beta, B: 0.5 / beta, None),
+    (lambda beta, B: B * beta, f"{LARGE} and a factor beta is too much"),
+    (lambda beta, B: beta / B, f"a factor beta is too much and {SMALL}"),
+    (lambda beta, B: B / beta, f"{LARGE} and a factor beta is missing"),
+    (lambda beta, B: 1 / (B * beta), f"{SMALL} and a factor beta is missing"),
+    (lambda beta, B: B**2, None), (lambda beta, B: beta**-2, None), (lambda beta, B: 3, None)])
+def test_a_factor_is_named_if_it_is_made_of_the_numbers_of_the_chapter(factor, said):
+    """Of the gradient, and of loss and gradient; no mistake of the catalogue comes before."""
+    one = exercise_called("dpo")._replace(mistakes=())
+    by = [factor(case.keywords["beta"], case.factors["B"]) for case in one.cases()]
+    right = right_results(one)
+    for what, found in (
+            ("Gradient", [(loss, c * grad) for c, (loss, grad) in zip(by, right)]),
+            ("Loss and gradient", [(c * loss, c * grad) for c, (loss, grad) in zip(by, right)])):
+        assert likely_mistake(one, found) == (said and f"{what}: {said}.")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_an_exercise_has_two_right_attempts_eight_wrong_ones_and_one_at_each_mistake(name):
     expected = [found for exercise, found, _ in ATTEMPTS if exercise == name]
     assert expected.count(None) >= 2
@@ -180,7 +291,8 @@ def test_a_mistake_changes_the_results_and_is_told_from_every_other(name):
     assert [list(map(np.shape, one)) for one in wrong] == [list(map(np.shape, one))
                                                            for one in right]
     assert all(np.isfinite(x).all() for results in wrong for x in results)
-    found = [tuple(np.asarray(x, float) for x in results) for results in wrong]
+    found = [tuple(np.asarray(x, float) + 1e-13 * np.abs(y).max(initial=0)  # by other roundings
+                   for x, y in zip(*results)) for results in zip(wrong, right)]
     assert likely_mistake(exercise, found).startswith(capital(mistake.says))
     assert all(same(x, y) for one, other in zip(right_results(exercise), right)
                for x, y in zip(one, other))  # the book is whole again
@@ -270,6 +382,44 @@ def test_the_file_of_an_exercise_says_the_equation_and_not_the_derivative(name):
     assert solution.startswith(f"def {one.function.__name__}(") and '"""' not in solution
 
 
+def displays_of_the_book():
+    """(block of indented lines, a tag of its chapter at the end of a line of it), once a tag"""
+    for chapter in CHAPTERS:
+        known = set()
+        text = inspect.cleandoc(importlib.import_module(f"minirl.{chapter}").__doc__)
+        for block in re.findall(r"(?:^ {4}.*\n)+", text + "\n", flags=re.M):
+            for tag in re.findall(r"\((\w+\.\d+)\)$", block, flags=re.M):
+                if tag.split(".")[0] == chapter.split(".")[1] and tag not in known:
+                    known.add(tag)
+                    yield block, tag
+
+
+def test_a_display_is_shown_whole_with_its_tags_at_the_end_of_the_line():
+    """Where it holds no derivative G: all of its words, in their order."""
+    whole = [(block, tag) for block, tag in displays_of_the_book()
+             if not re.search(r"\bG\b", block)]
+    assert len(whole) > 100
+    for block, tag in whole:
+        text = cutting.display(tag)
+        assert text.split() == block.split()
+        assert all(len(line) == 96 for line in text.split("\n") if line.endswith(f"({tag})"))
+        assert re.match(" *", text)[0] == re.match(" *", block)[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_has_the_arguments_of_the_book_and_a_docstring_without_equations_too(name):
+    one = exercise_called(name)
+    names = {}
+    exec(cutting.file_of(one), names)
+    mine, book = (inspect.signature(function, eval_str=False).parameters.values()
+                  for function in (names[one.function.__name__], one.function))
+    assert [(x.name, x.kind, repr(x.default)) for x in mine] == [
+        (x.name, x.kind, repr(x.default)) for x in book if x.name not in one.without]
+    exec(cutting.file_of(one._replace(equations=())), names)
+    first = inspect.getdoc(names[one.function.__name__]).split("\n\n")[0]
+    assert first and not re.search(r"\(\w+\.\d+\)$", first, flags=re.M)
+
+
 def test_the_solution_of_a_function_without_a_docstring_is_all_of_it():
     def bare(x):
         x = 2 * x
@@ -281,27 +431,46 @@ def test_the_solution_of_a_function_without_a_docstring_is_all_of_it():
 
 def alike(x, y):
     """Whether two arguments are of one form, and their arrays the same in what is shown of them."""
+    if isinstance(y, _Luck):
+        return isinstance(x, _Luck)
+    if isinstance(y, TabularMDP):
+        return all(alike(value, getattr(y, name)) for name, value in x.items())
     if isinstance(x, (tuple, list)):
         return type(x) is type(y) and len(x) == len(y) and all(map(alike, x, y))
     if isinstance(x, partial):
         return (x.func, x.args, x.keywords) == (y.func, y.args, y.keywords)
     if hasattr(x, "toarray"):
         x, y = x.toarray(), y.toarray()
-    return np.allclose(x, y) if isinstance(x, np.ndarray) else x == y
+    return (x.shape == y.shape and np.allclose(x, y, equal_nan=True)
+            if isinstance(x, np.ndarray) else x == y or x != x and y != y)
 
 
-@pytest.mark.parametrize("name", ["gae", "dpo_loop", "value_iteration", "margins"])
-def test_a_case_of_nested_values_is_shown_as_python(name):
-    """The arguments of the case, when they are read again."""
+def known_to_python():
+    """The names of the public functions and records of the book."""
+    return {name: value for module, names in sys.modules.items() if module.startswith("minirl.")
+            for name, value in list(vars(names).items()) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_case_is_shown_as_python(name, known=known_to_python()):
+    """The arguments of the case, when they are read again: but for what has no literal."""
     one = exercise_called(name)
     for number, case in enumerate(one.cases()):
-        *lines, call = cutting.call_of(one, number).split("\n")
-        names = {**vars(margins), "array": np.array, "csr_array": csr_array, "partial": partial,
-                 "Difference": Difference,
+        shown = re.sub("<minirl.*?_Luck object at .*?>", "luck", cutting.call_of(one, number))
+        shown = shown.replace("<lambda>", "nameless")
+        *lines, call = shown.split("\n")
+        local = {getattr(x, "__name__", "").replace("<lambda>", "nameless"): x
+                 for x in case.arguments}
+        names = {**known, **local, "csr_array": csr_array, "TabularMDP": dict,
+                 **{name: getattr(np, name) for name in ("int32", "float64", "inf")},
+                 "array": lambda rows, dtype=None, shape=None: np.array(rows, dtype).reshape(
+                     shape or np.shape(rows)),
+                 "luck": _Luck.__new__(_Luck),
                  one.function.__name__: lambda *arguments, **keywords: (arguments, keywords)}
         exec("\n".join(lines), names)
         arguments, keywords = eval(call, names)
-        assert alike(arguments, case.arguments) and keywords == case.keywords
+        assert alike(arguments, case.arguments) and list(keywords) == list(case.keywords)
+        assert alike([*keywords.values()], [*case.keywords.values()])
 
 
 def test_the_page_on_a_loss_of_your_own_runs():
