@@ -83,7 +83,8 @@ def test_the_workflow_has_a_job_for_all_that_ci_runs_and_its_commands_exist():
 def test_all_that_the_repository_keeps_is_in_the_source_distribution():
     ignored = [line.rstrip("/") for line in read(".gitignore").splitlines()]
     kept = {path.name for path in ROOT.iterdir()
-            if not any(fnmatch(path.name, one) for one in [".git", "PKG-INFO", *ignored])}
+            if not any(fnmatch(path.name, one) for one in [".git", "PKG-INFO", *ignored])
+            and not (path / "pyvenv.cfg").exists()}
     named = [line.split()[1:] for line in read("MANIFEST.in").splitlines()
              if line.startswith(("include ", "graft "))]
     assert {*sum(named, []), *PACKAGES} == kept
