@@ -266,6 +266,21 @@ def test_a_poor_loop_is_left_for_a_better_one_and_a_trap_has_a_rate_of_its_own()
         relative_value_iteration(luck, max_sweeps=500)
 
 
+def test_where_no_episode_comes_the_best_policy_is_the_first_available_action():
+    able = np.array([[True, True, True], [False, True, True], [True, False, True]])
+    island = replace(single_outcome([[0, 0, 0], [1, 1, 1], [2, 2, 2]], [[1, 2, 0]] * 3,
+                                    [[False] * 3] * 3, [1, 0, 0]), available=able)
+    assert howard(island).policy.argmax(axis=1).tolist() == [1, 1, 0]
+
+
+def test_exactly_as_many_sweeps_as_are_needed_are_enough():
+    circle = single_outcome([[1], [2], [0]], [[3], [0], [0]], [[False]] * 3, [1, 0, 0])
+    needed = relative_value_iteration(circle).rounds
+    assert relative_value_iteration(circle, max_sweeps=needed).rounds == needed > 2
+    with pytest.raises(ValueError, match=f"after max_sweeps = {needed - 1} sweeps the bounds"):
+        relative_value_iteration(circle, max_sweeps=needed - 1)
+
+
 def test_a_huge_loss_elsewhere_hides_no_rate():
     mdp = single_outcome([[0, 0, 1], [0, 0, 0]], [[1e-6, 2e-6, 0], [-1e9, -1e9, -1e9]],
                          [[False] * 3] * 2, [1, 0])

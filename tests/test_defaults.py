@@ -7,6 +7,8 @@ from math import inf, nan, sqrt
 import pytest
 from test_house import SOURCES, module_name
 
+from minirl.play.optim import Linear, linear
+
 USUAL = dict(
     auto_reset=False, beta=0.5, beta1=0.9, beta2=0.999, bins=10, blank=0, clip_range=0.2,
     complex_step=True, count=1, counted=False, cut=4, decay=0.6, delta=0.001,
@@ -29,6 +31,10 @@ USUAL = dict(
     tokens_power=0.103, tokens_scale=18000000000000.0, tol=1e-10, top_p=1.0,
     undesirable_weight=1.0, value_lambda=1.0, value_rate=0.5, width=7.5)
 OTHERS = {  # by function and argument
+    **{f"{name} learning_rate": linear(0.05, 0.0)
+       for name in ("grpo.grpo", "rlhf.rlhf", "rlhf.adaptive_rlhf")},
+    **{f"{name} learning_rate": linear(0.06, 1e-4) for name in ("ppo.ppo", "ppo_kl.ppo_kl")},
+    **{f"{name} ent_coef": linear(0.3, 0.0, 0.5) for name in ("ppo.ppo", "ppo_kl.ppo_kl")},
     "actor_critic.actor_critic learning_rate": 0.05,
     "actor_critic.actor_critic normalize_advantage": False, "attempts.by_descent tol": 1e-06,
     "best_of_n.rejection_sampling episodes": 4096,
@@ -61,7 +67,8 @@ OTHERS = {  # by function and argument
 
 
 def numbers():
-    """(function, argument, default) of all public functions, but for those of the exercises."""
+    """(function, argument, default) of all public functions, but for those of the exercises; a
+    default is a number, or a straight line in the place of one."""
     for path in SOURCES:
         if {"exercises", "__main__.py", "__init__.py"} & set(path.parts):
             continue
@@ -74,7 +81,7 @@ def numbers():
             if (inspect.isfunction(function) and function.__module__ == module.__name__
                     and not name.startswith("_")):
                 for argument in inspect.signature(function).parameters.values():
-                    if isinstance(argument.default, (int, float)):
+                    if isinstance(argument.default, (int, float, Linear)):
                         yield f"{plain}{path.stem}.{name}", argument.name, argument.default
 
 

@@ -143,6 +143,14 @@ def test_a_direction_of_very_different_steps_is_found_and_what_almost_separates_
         assert (D @ found.direction >= -1e-14).all() and (D @ found.direction).any() != expected
 
 
+def test_weights_that_a_solver_finds_nearly_are_mended_or_prove_nothing():
+    """HiGHS takes 1e-10 for 0.  Of the second D, (0, 1, −1) separates."""
+    assert existence([[1, 1e-10], [-1, 0], [0, 1], [0, -1]]).exists is True
+    D = np.array([[1, 0, 0], [-1, 0, 0], [1, 1e-10, -1e-10], [0, 1, 1], [0, -1, -1]])
+    assert (D @ [0, 1, -1] >= 0).all() and (D @ [0, 1, -1]).any()
+    assert existence(D).exists is not True
+
+
 def test_what_neither_proof_settles_is_said(monkeypatch):
     """A solver whose word is not a proof: neither direction nor y, or none at all."""
     D = np.array([[1.0, -1], [-1, 2]])
@@ -257,6 +265,9 @@ def test_a_step_proves_nothing_too_early_too_far_or_for_too_many_weights(monkeyp
     loss = partial(bradley_terry_loss, difference=D)
     at = [settled(loss, np.array([[lead, 0, 0, 0, 0.0]]), D) for lead in (-6, 0, log(2), 9, 800)]
     assert at == [False, False, True, False, False]
+    # A thousand steps at once have no curvature but near 0, and three wins no maximum.
+    three = sparse.csr_array([[2e3, -1e3]] * 3)
+    assert not settled(lambda x: bradley_terry_loss(x, three), np.array([[1.0, 0]]), three)
     monkeypatch.setattr(chapter, "MOST_WEIGHTS", 1)
     assert not settled(loss, np.array([[log(2), 0, 0, 0, 0]]), D)
 

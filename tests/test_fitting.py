@@ -308,6 +308,13 @@ def test_what_is_far_away_may_rest_though_nothing_draws_it_from_the_start():
     np.testing.assert_allclose(found.x, [50, 50, -150], atol=1e-5)
 
 
+def test_a_minimum_is_not_taken_for_flat_where_whole_numbers_of_parts_cancel():
+    """x_1 − 2 x_2 + x_3 does not see a step along 1, 1, 1, nor one along 1, 2, 3."""
+    weights = np.array([1.0, -2.0, 1.0])
+    assert minimise_lasting(lambda x: ((weights @ x)**2 / 2, weights * (weights @ x)),
+                            np.full(3, 40.0), centre=np.zeros(3)).converged
+
+
 def test_a_loss_that_is_no_number_has_no_minimum():
     """A gradient of zero beside it proves nothing."""
     for value in np.nan, np.inf:

@@ -258,6 +258,16 @@ def test_wanted_margins_of_extreme_steepness():
         assert wanted_lead(phi, 1.0) == np.inf and wanted_lead(phi, 0.5) == 0
 
 
+def test_a_phi_is_asked_about_as_many_rejected_strings_as_chosen_ones():
+    """So one of your own need not rely on broadcasting."""
+    def phi(plus, minus):
+        assert plus.shape == minus.shape
+        return logistic(plus, minus, beta=2.0)
+
+    for wins in 0.75, 0.25:
+        assert wanted_lead(phi, wins) == pytest.approx(np.log(wins / (1 - wins)) / 2, rel=1e-12)
+
+
 def test_conservative_and_robust_dpo_are_dpo_with_a_pull_and_with_a_push():
     """(margins.4): the same term, smoothing·m, with opposite signs"""
     h, k = SUMS

@@ -42,10 +42,11 @@ def archive(**entries):
     return data.getvalue()
 
 
-def zipped(**files):
+def zipped(packing=zipfile.ZIP_STORED, **files):
     """An archive of the good entries, in which these files are replaced by bytes."""
     data, replaced = io.BytesIO(), {name + ".npy": content for name, content in files.items()}
-    with zipfile.ZipFile(io.BytesIO(archive())) as good, zipfile.ZipFile(data, "w") as made:
+    with zipfile.ZipFile(io.BytesIO(archive())) as good, zipfile.ZipFile(
+            data, "w", packing) as made:
         for name in good.namelist():
             made.writestr(name, replaced.get(name, good.read(name)))
     return data.getvalue()
@@ -170,10 +171,16 @@ def test_a_model_may_go_through_standard_output_and_input(monkeypatch):
 
 
 def test_the_good_entries_are_good(tmp_path):
-    for data in archive(), zipped(), archive(more=np.ones(3)), archive(version=np.uint8(1)):
+    for data in (archive(), zipped(), zipped(zipfile.ZIP_DEFLATED), archive(more=np.ones(3)),
+                 archive(version=np.uint8(1))):
         (tmp_path / "model.npz").write_bytes(data)
         found = load(tmp_path / "model.npz")
         assert found.vocabulary.letters == "ab" and same_bits(found.logits, GOOD["logits"])
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_good_entries_that_are_packed_in_other_ways_are_refused(refusal, packing):
+    assert refusal(zipped(packing)).endswith("its entries must be stored or deflated)")
 
 
 @pytest.mark.parametrize("entry", ["version", "letters", "logits", "more"])

@@ -8,8 +8,8 @@ from scipy import sparse
 from minirl.kernel import counts
 from minirl.kernel.softmax import backward, log_softmax
 from minirl.people.calibration import accuracy
-from minirl.people.pairs import (MEANS, check_matrix, choices, over_pairs, reward_margins,
-                                 shares)
+from minirl.people.pairs import (HEAD, MEANS, check_difference, check_matrix, choices, over_pairs,
+                                 reward_margins, shares)
 
 STRINGS = all_strings(2, 4)
 PAIRS = pairs_of([STRINGS[i] for i in (4, 9, 2, 30)], [STRINGS[i] for i in (5, 1, 17, 30)])
@@ -50,6 +50,19 @@ def test_choices_are_strings_of_one_step():
     pairs = choices([2, 0], range(2), 3)
     assert pairs.shape == (1, 3)
     assert pairs.difference.toarray().tolist() == [[-1, 0, 1], [1, -1, 0]]
+
+
+def test_a_difference_may_have_its_first_negative_entry_far_below():
+    """"aa" over "a" is one more step if what cancels is left out; only the last pair says the
+    opposite."""
+    one, two = [(0, 1), (1, 0)], [(0, 1), (1, 1), (1, 0)]
+    pairs = pairs_of([two] * HEAD + [one], [one] * HEAD + [two], symbols=2)
+    D = sparse.csr_array(pairs.difference.toarray())
+    head = D[:HEAD]
+    assert head.data.min() >= 0 > D.data.min()
+    assert (check_difference("difference", D, np.zeros((2, 2))) != D).nnz == 0
+    with pytest.raises(ValueError, match="difference must be counts less counts, some of them neg"):
+        check_difference("difference", head, np.zeros((2, 2)))
 
 
 def test_means_need_not_be_exact_but_nearly():

@@ -96,6 +96,13 @@ def test_the_tail_is_the_mass_that_was_still_playing_and_is_in_no_level():
     assert 0 < reward_law(coin_game(), COIN).tail <= 1e-15
 
 
+def test_levels_that_are_given_up_are_in_the_tail(monkeypatch):
+    """The first level with a chance of a tenth or less is the last, after one, two, three heads."""
+    monkeypatch.setattr(return_law, "NOTHING", 0.1)
+    law = integer_law(coin_game(), COIN)
+    assert law.prob.tolist() == [1 / 2, 1 / 4, 1 / 8, 1 / 16] and law.tail == 1 / 16
+
+
 @pytest.mark.parametrize("tenths", [(1, 2, 3), (0, 1, 2, 3)])
 def test_sums_of_floats_that_differ_by_rounding_are_one_level(tenths):
     """0.1 + 0.2 + 0.3 and 0.3 + 0.3 are not the same float; also where a string earns nothing."""

@@ -155,6 +155,8 @@ def test_discounted_sums_are_those_of_what_follows_and_leave_the_input_alone():
                                       sums[[0] * 6 + [6] * 6 + [12] * 6])
     assert (x == kept[0]).all() and (starts == kept[1]).all()
     assert discounted_sums(np.array([1, 1]), np.array([0, 2]), 0.5).tolist() == [1.5, 1]
+    # Episodes without a step, at either end and in the middle, have no return.
+    assert whole_return(np.array([1, 2, 8]), [0, 0, 2, 2, 3, 3], gamma=0.5).tolist() == [2, 2, 8]
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.7, 1.0])

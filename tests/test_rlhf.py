@@ -142,6 +142,17 @@ def test_a_string_that_was_cut_pays_the_penalty_once_on_its_last_step(way):
     assert (~batch.truncated & (batch.lengths == 3)).any()
 
 
+def test_the_first_step_that_the_reference_never_takes_is_named():
+    reward_table, ref, logits, _, batch = small_language()
+    met = list(dict.fromkeys(zip(batch.states.tolist(), batch.actions.tolist())))
+    for never in met[2:4]:
+        ref[never] = -np.inf
+    state, action = met[2]
+    for make in makers(reward_table, ref):
+        with pytest.raises(ValueError, match=f"got that in state {state} for action {action}$"):
+            make()(batch, log_softmax(logits))
+
+
 def test_scores_may_be_answers_and_are_not_changed():
     """A verifier says True or False; beta times the log-ratio is paid beside it on every step."""
     _, ref, logits, _, batch = small_language()

@@ -98,6 +98,10 @@ def test_what_never_occurred_is_impossible_without_smoothing(command, folder):
     assert (status, err) == (0, "")
     assert "training: 0.000000 nats per character (perplexity 1)\n" in out
     assert out.endswith("held out: inf nats per character (perplexity inf)\n")
+    status, out, err = command("train", "file", "--out", "tiny.npz", "--pseudo-count", "1e-320",
+                               "--heldout", "0.5")  # e^737 is no number
+    assert (status, err) == (0, "") and re.search(
+        r"^held out: 73\d\.\d{6} nats per character \(perplexity inf\)$", out, re.M)
     assert command("score", "m.npz", "file")[1].splitlines()[1:] == ["-inf\tba",
                                                                     "nats per character: inf"]
     assert command("train", "names.txt", "--out", "m.npz") == command(
@@ -188,6 +192,21 @@ def test_more_strings_begin_with_the_same_ones(command, folder, order, monkeypat
         assert len(many) == 301 and len(set(many)) > 40
         for n in 1, 2, 16, 17, 50, 299:
             assert command(*given, str(n))[1].split("\n")[:-1] == many[:n]
+
+
+def test_each_part_of_a_sample_is_as_large_as_all_before_it_and_sixteen_more(command, folder,
+                                                                            monkeypatch):
+    """Up to the most at once: so many strings do not need many parts."""
+    drawn = []
+
+    def counting(logits, number, **options):
+        drawn.append(number)
+        return ngram.sample(logits, number, **options)
+
+    monkeypatch.setattr(command_line, "AT_ONCE", 100)
+    monkeypatch.setattr(command_line, "sample", counting)
+    assert command("sample", "names.npz", "-n", "200")[0] == 0
+    assert drawn == [16, 32, 64, 100]
 
 
 def test_a_prompt_is_utf8_whatever_the_locale(folder):
@@ -663,6 +682,7 @@ RANGES = [  # a command, an argument, what it must be, and values that are not
 @pytest.mark.parametrize("arguments, message", [
     *(([*given, *[name][name in given:], value], f"argument {name}: must {must}, got {value}")
       for given, name, must, values in RANGES for value in values.split()),
+    (["--vers"], "the following arguments are required: train"),
     ([], "the following arguments are required: train | score | sample | pairs"),
     (["read"], "invalid choice: 'read'"), (["tain", "x"], "'tain', did you mean 'train'? (choose"),
     (["samples"], "'samples', did you mean 'sample'? (choose from train, score, sample, pairs"),
