@@ -267,6 +267,12 @@ def test_how_far_a_fall_goes_on_for_a_hundredth_of_its_slope():
         assert fit.converged and fit.x[0] >= stop
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_fall_to_the_left_goes_on_as_one_to_the_right(sign):
+    assert not minimise_lasting(lambda x: (np.exp(sign * x).sum(), sign * np.exp(sign * x)),
+                                np.zeros(1)).converged
+
+
 def test_what_a_long_step_took_out_of_sight_has_not_come_to_rest():
     """`minimise_lasting`: e^{−x} is 0 after one step of a thousand, and so is all of its slope."""
     def tail(x):

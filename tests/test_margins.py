@@ -266,6 +266,8 @@ def test_a_phi_is_asked_about_as_many_rejected_strings_as_chosen_ones():
 
     for wins in 0.75, 0.25:
         assert wanted_lead(phi, wins) == pytest.approx(np.log(wins / (1 - wins)) / 2, rel=1e-12)
+    pairs = choices([0, 1], [1, 0], 2)
+    assert margin_loss(np.zeros((1, 2)), EVEN, pairs.difference, phi)[0] == pytest.approx(np.log(2))
 
 
 def test_conservative_and_robust_dpo_are_dpo_with_a_pull_and_with_a_push():
