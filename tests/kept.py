@@ -22,7 +22,6 @@ from minirl.exercises import EXERCISES
 from minirl.exercises.exercise import right_results
 from minirl.lab.job import Job, as_json
 
-
 NUMBER = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 
 
@@ -34,9 +33,13 @@ def of_exercise(one):
 
 
 def facts_of_exercise(one):
-    """Its chapter, whether its gradient is taken in logits, the factors that it names on each
-    case, and the pitfalls of its mistakes."""
-    return {"chapter": one.chapter, "through_softmax": one.through_softmax,
+    """Its chapter, whether its gradient is taken in logits, the numbers of its smallest case, the
+    factors that it names on each case, and the pitfalls of its mistakes."""
+    names = {}
+    exec(one.imports, names)
+    names[one.function.__name__] = one.function
+    return {"by_hand": _numbers(_plain(eval(one.by_hand, names))), "chapter": one.chapter,
+            "through_softmax": one.through_softmax,
             "factors": [{name: float(f"{value:.9g}") for name, value in case.factors.items()}
                         for case in one.cases()],
             "pitfalls": {mistake.name: mistake.pitfall for mistake in one.mistakes

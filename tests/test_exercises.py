@@ -20,9 +20,10 @@ from test_gradients import CASES
 from test_house import CHAPTERS, ROOT
 
 from minirl.exercises import EXERCISES, cutting, exercise_called, mistake_called, mistakes_by_name
+from minirl.exercises.breaking import tests_of
 from minirl.exercises.exercise import ExerciseCase, Mistake, capital, mistaken, right_results, same
 from minirl.exercises.grading import _numbers_there, grade, raised
-from minirl.exercises.mistakes import likely_mistake
+from minirl.exercises.mistakes import BACKWARD, NO_PASS, likely_mistake
 from minirl.exercises.playing import _Luck
 from minirl.kernel.mdp import TabularMDP
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
@@ -94,6 +95,24 @@ def test_a_wrong_count_is_shown_beside_the_number_of_its_steps():
     number = (steps.index == 0).sum()
     assert (f"yours {number + 1:.6f}, right {number:.6f}.  There the number of steps is {number}"
             in told(grade(one, one_more)))
+
+
+@pytest.mark.parametrize("one", [one for one in EXERCISES if one.is_loss],
+                         ids=lambda one: one.name)
+def test_the_backward_pass_is_spoken_of_where_the_gradient_is_taken_in_logits(one):
+    """And the sums of the rows are those of what stands in the place of the gradient."""
+    found = right_results(one, NO_PASS)
+    if one.through_softmax and any(not same(x[1], y[1])
+                                   for x, y in zip(found, right_results(one), strict=True)):
+        sums = (np.round(found[0][1].sum(axis=-1), 3) + 0.0).tolist()
+        assert likely_mistake(one, found) == (
+            "The backward pass (softmax.3) is missing: what you return is G = ∂L/∂log π.  Return "
+            f"backward(logp, G).  Each row of a gradient in logits sums to zero; yours sum to "
+            f"{sums}.")
+    for mistake in () if one.through_softmax else BACKWARD:
+        if not all(same(x[1], y[1]) for x, y in zip(right_results(one, mistake),
+                                                    right_results(one))):
+            assert likely_mistake(one, right_results(one, mistake)) is None
 
 
 def test_a_mistake_in_the_loss_alone_is_named():
@@ -293,7 +312,8 @@ def test_a_mistake_changes_the_results_and_is_told_from_every_other(name):
     assert all(np.isfinite(x).all() for results in wrong for x in results)
     found = [tuple(np.asarray(x, float) + 1e-13 * np.abs(y).max(initial=0)  # by other roundings
                    for x, y in zip(*results)) for results in zip(wrong, right)]
-    assert likely_mistake(exercise, found).startswith(capital(mistake.says))
+    where = f"  (Pitfall {mistake.pitfall} of tests/PITFALLS.md.)" if mistake.pitfall else ""
+    assert likely_mistake(exercise, found) == capital(mistake.says) + where
     assert all(same(x, y) for one, other in zip(right_results(exercise), right)
                for x, y in zip(one, other))  # the book is whole again
 
@@ -321,6 +341,22 @@ def test_mistakes_have_names_of_their_own_and_pitfalls_of_the_list():
         for mistake in exercise.mistakes:
             assert mistake.says.endswith((".", "?"))
             assert mistake.pitfall == 0 or mistake.pitfall in numbers
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_mistake_is_looked_for_in_the_tests_of_its_chapter_and_in_what_it_edits(name):
+    one = exercise_called(name)
+    for mistake in one.mistakes:
+        files = tests_of(one, mistake)
+        stems = [file.removeprefix(f"{ROOT}/") for file in files]
+        edited = {function.__module__ for function, _, _ in mistake.edits}
+        own = [f"tests/test_{stem.split('.')[-1]}.py" for stem in [one.chapter, *sorted(edited)]]
+        own = [stem for stem in dict.fromkeys(own) if (ROOT / stem).exists()]
+        plain = ["tests/test_plain.py"] * one.function.__module__.startswith("minirl.plain")
+        sources = [f"{module.replace('.', '/')}.py" for module in edited]
+        assert sorted(stems) == sorted({*own, *plain, *sources, "tests/test_gradients.py"})
+        assert stems[:1] == own[:1] or not own and stems[0] in sources
+        assert stems[-1] == "tests/test_gradients.py"
 
 
 @pytest.mark.slow
@@ -401,7 +437,7 @@ def test_a_display_is_shown_whole_with_its_tags_at_the_end_of_the_line():
     assert len(whole) > 100
     for block, tag in whole:
         text = cutting.display(tag)
-        assert text.split() == block.split()
+        assert text.split() == block.split() and all(map(str.strip, text.split("\n")))
         assert all(len(line) == 96 for line in text.split("\n") if line.endswith(f"({tag})"))
         assert re.match(" *", text)[0] == re.match(" *", block)[0]
 
