@@ -266,6 +266,8 @@ def test_an_attempt_leaves_one_document(graded):
     assert graded("backward = 3")["lines"] == [
         ["Runs", "no: there is no function backward in it."]]
     assert graded("print(__name__)" + RIGHT)["printed"] == "exercise\n"
+    where = "import os, sys\nprint(sys.path[0] == os.path.dirname(__file__))"
+    assert graded(where + RIGHT)["printed"] == "True\n"  # its neighbours come first
     assert graded(RIGHT, late=True)["lines"] == [[
         "Runs", "no: it is still running after 3 seconds; a case has a few dozen steps, so a loop "
         "that does not end is likely."]]

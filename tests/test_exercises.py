@@ -19,8 +19,8 @@ from scipy.sparse import csr_array
 from test_gradients import CASES
 from test_house import CHAPTERS, ROOT
 
-from minirl.exercises import EXERCISES, cutting, exercise_called, mistake_called, mistakes_by_name
-from minirl.exercises.breaking import tests_of
+from minirl.exercises import (EXERCISES, breaking, cutting, exercise_called, mistake_called,
+                              mistakes_by_name)
 from minirl.exercises.exercise import ExerciseCase, Mistake, capital, mistaken, right_results, same
 from minirl.exercises.grading import _numbers_there, grade, raised
 from minirl.exercises.mistakes import BACKWARD, NO_PASS, likely_mistake
@@ -219,6 +219,28 @@ def test_a_wrong_entry_is_shown_with_what_is_right_there(name, monkeypatch):
                                        f"exercise {name} --case 2.\n>>> {one.by_hand}\n")
 
 
+@pytest.mark.parametrize("number, which", [(0, ""), (1, " on case 2, though yes on the first"),
+                                           (2, " on case 3, though yes on the first")])
+def test_a_failure_is_told_with_its_case(number, which):
+    one = exercise_called("dpo")
+    verdict = grade(one, spoiled(one, number, lambda grad: grad[1:]))
+    shape = right_results(one)[number][1].shape
+    assert verdict == (False, (("Runs", f"no{which}: the gradient must have the shape {shape}, got "
+                                f"{(shape[0] - 1, shape[1])}."),))
+
+
+def test_a_wrong_smallest_case_is_shown_beside_the_right_one(monkeypatch):
+    monkeypatch.setattr("minirl.exercises.grading.likely_mistake", lambda *_: None)
+    one = exercise_called("backward")._replace(by_hand="backward(np.log([[0.5, 0.5]]), [[3.0, 1]])")
+
+    def half_more(logp, G):
+        return backward(logp, G) + 0.5
+
+    assert grade(one, half_more).lines[-1] == (
+        "By hand", "work out the smallest case on paper.  Yours gives [[1.5, -0.5]]; right is\n"
+        f">>> {one.by_hand}\n[[1.0, -1.0]]")
+
+
 def test_without_a_sentence_of_its_own_an_entry_is_shown_with_those_of_tables_that_have_it():
     one = exercise_called("backward")._replace(there=None)
 
@@ -347,7 +369,7 @@ def test_mistakes_have_names_of_their_own_and_pitfalls_of_the_list():
 def test_a_mistake_is_looked_for_in_the_tests_of_its_chapter_and_in_what_it_edits(name):
     one = exercise_called(name)
     for mistake in one.mistakes:
-        files = tests_of(one, mistake)
+        files = breaking.tests_of(one, mistake)
         stems = [file.removeprefix(f"{ROOT}/") for file in files]
         edited = {function.__module__ for function, _, _ in mistake.edits}
         own = [f"tests/test_{stem.split('.')[-1]}.py" for stem in [one.chapter, *sorted(edited)]]
