@@ -104,6 +104,7 @@ def test_an_equivalent_mutant_does_not_count_and_one_that_is_killed_is_none(monk
 PACKAGE = '''"""A toy."""
 
 SCALE = 2
+TWINS = (lambda x: x), (lambda x: -x)
 
 
 def half(x, by=2):
@@ -169,11 +170,15 @@ def test_mutants_of_a_toy_are_killed_here_there_and_by_the_clock_and_the_rest_su
         capture_output=True, encoding="utf-8")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "killers that fail without a mutant: none" in done.stdout
-    found = {result["name"].removeprefix("minirl.toy."): result["status"]
-             for result in json.loads((tmp_path / "found.json").read_text())}
+    results = json.loads((tmp_path / "found.json").read_text())
+    found = {result["name"].removeprefix("minirl.toy."): result["status"] for result in results}
+    killers = [result["killer"] for result in results
+               if result["name"].startswith("minirl.toy.scaled") and result["status"] == "killed"]
+    assert killers and not any(killer.startswith("fresh") for killer in killers)
     assert found["half, constant: x // 2 → x // 1"] == "timed out"
     assert {name for name, status in found.items() if status == "survived"} == {
         *(name for name in found if name.startswith("never")),  # which no test runs
+        "<module>, sign: (lambda x: x, lambda x: -x) → (lambda x: x, lambda x: x)",
         "scaled, statement: return -x → pass", "scaled, sign: -x → x",
         *(f"half, {what}" for what in (
             "comparison: x > 100 → x >= 100", "constant: x > 100 → x > 99",

@@ -134,8 +134,9 @@ class Campaign:
             function = nodeid.split("[")[0]
             times[function] = times.get(function, 0) + 1
             near = 1 if nodeid.startswith(own) else 3
-            looks = mutant.zone != "body" and nodeid.split("::")[0] in self.looking
-            ranked.append(((seconds + 0.005) * times[function] * near * (not looks), nodeid))
+            if mutant.zone != "body" and nodeid.split("::")[0] in self.looking:
+                near = 0.001
+            ranked.append(((seconds + 0.005) * times[function] * near, nodeid))
         return self.within(self.budget, [nodeid for _, nodeid in sorted(ranked)])
 
     def within(self, seconds, nodeids):
@@ -173,6 +174,7 @@ class _Trial:
     def __init__(self, campaign, mutant, tree, folder):
         self.campaign, self.mutant, self.folder = campaign, mutant, folder
         file = ROOT / (mutant.module.replace(".", "/") + ".py")
+        self.original = compile(tree, str(file), "exec")
         apply(mutant.edit)
         self.code = compile(ast.fix_missing_locations(tree), str(file), "exec")
         (folder / "code").write_bytes(marshal.dumps(
@@ -199,18 +201,18 @@ class _Trial:
         return self.fresh(chosen)
 
     def exchanged(self):
-        """Give the functions that differ their new code, if there is one for each."""
-        seen, functions = set(), self.campaign.functions
-        changed = []
+        """Give the functions that are changed their new code, if it is clear which they are."""
+        originals, changed = {}, []
+        for code in _codes(self.original):
+            originals.setdefault(_key(code), []).append(code)
         for code in _codes(self.code):
-            key = _key(code)
-            for function in functions.get(key, ()):
-                if function.__code__ != code:
-                    if key in seen or len(function.__code__.co_freevars) != len(code.co_freevars):
+            same_place = originals.get(_key(code), ())
+            if code not in same_place:
+                for function in self.campaign.functions.get(_key(code), ()):
+                    if len(same_place) != 1 or (
+                            len(function.__code__.co_freevars) != len(code.co_freevars)):
                         return False
                     changed.append((function, code))
-            if key in functions:
-                seen.add(key)
         for function, code in changed:
             function.__code__ = code
         return bool(changed)
