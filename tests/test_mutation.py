@@ -153,11 +153,19 @@ def test_there():
 '''
 
 
+FREEZING = """import gc
+
+
+def pytest_collection_finish():
+    gc.freeze()
+"""
+
+
 @pytest.mark.slow
 def test_mutants_of_a_toy_are_killed_here_there_and_by_the_clock_and_the_rest_survive(tmp_path):
     pytest.importorskip("coverage")
     for name, text in (("minirl/__init__.py", ""), ("minirl/toy.py", PACKAGE),
-                       ("tests/test_toy.py", TESTS),
+                       ("tests/test_toy.py", TESTS), ("tests/conftest.py", FREEZING),
                        ("setup.cfg", "[tool:pytest]\naddopts = --doctest-modules\n")):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)

@@ -55,6 +55,7 @@ class Campaign:
     def pytest_runtestloop(self, session):
         self.items = {item.nodeid: item for item in session.items}
         self.functions = {}
+        gc.unfreeze()  # what `conftest.py` has frozen is not among the objects
         for thing in gc.get_objects():
             if isinstance(thing, types.FunctionType):
                 self.functions.setdefault(_key(thing.__code__), []).append(thing)
