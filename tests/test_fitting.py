@@ -367,3 +367,21 @@ def test_what_falls_for_ever_moves_on_and_a_minimum_stays():
     never_met = np.array([[3.0, 1.0], [0.0, 0.0]])
     assert fit_sft(np.zeros((2, 2)), never_met).converged
     assert fit_sft(np.array([[0.0, 0.0, -np.inf]]), np.array([[3.0, 1.0, 0.0]])).converged
+
+
+def test_a_search_stops_as_soon_as_it_is_told_to_and_not_before():
+    """`until` sees each place after a step, in the shape of the start."""
+    def loss(x):
+        return (np.exp(x) - np.arange(1, 7).reshape(2, 3) * x).sum(), (
+            np.exp(x) - np.arange(1, 7).reshape(2, 3))
+
+    seen = []
+
+    def third(x):
+        seen.append(x.copy())
+        return len(seen) == 3
+
+    found = minimise(loss, np.zeros((2, 3)), until=third)
+    assert [x.shape for x in seen] == [(2, 3)] * 3
+    np.testing.assert_array_equal(found.x, seen[-1])
+    assert len({x.tobytes() for x in seen}) == 3 and np.abs(loss(found.x)[1]).max() > 1e-3
