@@ -65,7 +65,8 @@ figures: .venv/installed
 lint: .venv/installed
 	$(BIN)/python -m ruff check
 
-# All tests.  Those marked `slow`, which train for the figures of a chapter, are left out by default.
+# All tests.  Those marked `slow`, which train for the figures of a chapter or build the pages, are
+# left out by default.
 ALL = -m "slow or not slow"
 
 # The files of tests are shared out among so many workers.
