@@ -125,8 +125,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.exact.evaluation import (NoEnd, at_states, ending_chance, expectation, reachable,
-                                     transitions_under)
+from minirl.exact.evaluation import (NoEnd, at_states, ending_chance, expectation, links_among,
+                                     reachable, transitions_under)
 from minirl.exact.solving import solve
 from minirl.kernel import checks
 from minirl.kernel.mdp import TabularMDP, check_policy
@@ -250,7 +250,7 @@ def _clean(mdp, good, states):
 
 def _solved(M, right, states):
     """x = M x + right in these states, and 0 in the others."""
-    solution = solve(M.tocsr()[states][:, states], right[states])
+    solution = solve(links_among(states, M.tocsr()), right[states])
     if solution is None:
         raise NoEnd("the episodes must end, got a policy whose right steps go on for ever")
     return at_states(states, solution, elsewhere=0)

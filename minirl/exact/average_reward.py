@@ -125,8 +125,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csgraph
 
-from minirl.exact.evaluation import (at_states, checked_table, ending_chance, reachable,
-                                     transitions_under)
+from minirl.exact.evaluation import (at_states, checked_table, ending_chance, links_among,
+                                     reachable, transitions_under)
 from minirl.kernel import checks
 from minirl.kernel.softmax import log_softmax
 
@@ -161,7 +161,7 @@ def average_reward(mdp, policy, table=None) -> AverageReward:
     """
     table = checked_table(mdp, policy, table)
     states = reachable(mdp, policy)
-    onwards = transitions_under(mdp, policy)[states][:, states].toarray()
+    onwards = links_among(states, transitions_under(mdp, policy)).toarray()
     start, ends = mdp.start[states], ending_chance(mdp, np.real(policy))[states] > 0
     _refuse_several_loops(np.flatnonzero(states),
                           (onwards.real > 0) | (ends[:, None] & (start > 0)))

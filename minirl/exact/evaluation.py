@@ -182,7 +182,7 @@ def occupancy(mdp, policy):
     """
     policy = check_policy(mdp, policy)
     states = reachable(mdp, policy)
-    M = mdp.gamma * transitions_under(mdp, policy)[states][:, states].T
+    M = mdp.gamma * links_among(states, transitions_under(mdp, policy)).T
     solution = solve(M, mdp.start[states])
     if solution is None:
         raise _no_end(mdp, policy, states, "the number of visits is infinite")
@@ -319,6 +319,19 @@ def transitions_under(mdp, policy):
     return mixture @ mdp.transitions
 
 
+def links_among(states, links):
+    """The part of sparse links (S, S) that leads from `states` (S,) bool to these states again.
+
+    Examples
+    --------
+    >>> links = sparse.csr_array(np.arange(9).reshape(3, 3))
+    >>> print(links_among(np.array([True, False, True]), links).toarray())
+    [[0 2]
+     [6 8]]
+    """
+    return links if states.all() else links[states][:, states]  # a cut takes as long as a solve
+
+
 def reachable(mdp, policy):
     """The states that an episode can be in under `policy`: (S,) bool.
 
@@ -406,7 +419,7 @@ def _equation(mdp, policy, table, states=None):
     table, policy = checked_table(mdp, policy, table), np.asarray(policy)
     states = valued_states(mdp, policy) if states is None else states
     checks.shape("states", states, mdp.shape[:1])
-    return (mdp.gamma * transitions_under(mdp, policy)[states][:, states],
+    return (mdp.gamma * links_among(states, transitions_under(mdp, policy)),
             (policy * table).sum(axis=1)[states], states)
 
 

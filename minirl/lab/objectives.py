@@ -166,9 +166,8 @@ def one_gradient(found, moves, logits):
     def row(method, strings, judge, c, weights, own, steps=found.steps):
         """`own` is the gradient of the method's loss, as often as (unified.1) has it."""
         g, each = gradient(logits, steps, c, weights), np.repeat(weights, np.diff(steps.starts))
-        some = c[each > 0]
         rows.append(Coefficients(method, strings, judge, *map(float, (
-            some.min(), each @ c / each.sum(), some.max(),
+            c.min(), each @ c / each.sum(), c.max(),
             (g * true).sum() / np.linalg.norm(g) / np.linalg.norm(true), np.abs(g + own).max()))))
 
     def imitation(method, strings, judge, c, weights):

@@ -129,7 +129,7 @@ from scipy import optimize
 
 from minirl.checkpoints import storable
 from minirl.exact.evaluation import (NoEnd, action_values, at_states, evaluate, expectation,
-                                     reachable, transitions_under, valued_states)
+                                     links_among, reachable, transitions_under, valued_states)
 from minirl.exact.planning import Optimum, optimum_of
 from minirl.exact.scorecard import ENDLESS, Score, as_policy, mean_length
 from minirl.exact.solving import solve
@@ -421,7 +421,7 @@ def _log_partition(mdp, ref_logits, inverse_beta):
         return None
     best[~states] = 0
     scaled = np.exp(np.minimum(steps + np.where(ends, 0, best[following]) - best[:, None], 700))
-    solution = solve(transitions_under(mdp, scaled)[states][:, states],
+    solution = solve(links_among(states, transitions_under(mdp, scaled)),
                      (scaled * ends).sum(axis=1)[states])
     if solution is None:
         return None
