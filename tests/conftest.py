@@ -11,13 +11,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 
 import pytest
+import sharing
 
 # Set before NumPy is imported: at the size of these matrices threads only wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -85,6 +85,12 @@ def other_seeds(request):
         monkeypatch.setattr(np.random, "default_rng", shifted)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def folder_of_the_workers(request, tmp_path_factory):
+    if hasattr(request.config, "workerinput"):
+        sharing.FOLDER = tmp_path_factory.getbasetemp().parent
+
+
 @pytest.fixture
 def report_gradient(request):
     """Call with a loss's name and its report, which must have passed; its errors are printed under
@@ -131,29 +137,12 @@ class LongRuns:
 
 class RunsOfWorkers:
     """The same where pytest-xdist has tests for every core: the first of its workers that waits for
-    a run makes it, in a folder that they share."""
-
-    def __init__(self, folder):
-        self.folder = folder
+    a run makes it."""
 
     def found(self, *key):
-        path = self.folder / ("_".join(key) + ".json")
-        all_of_it, part = path.with_suffix(".outcome"), path.with_suffix(".part")
-        try:
-            path.with_suffix(".begun").touch(exist_ok=False)
-        except FileExistsError:
-            while not all_of_it.exists():
-                time.sleep(0.1)
-        else:
-            try:
-                found = outcome(begun(key, path), path)
-            except AssertionError as error:
-                found = {"failed": str(error)}
-            part.write_text(json.dumps(found), encoding="utf-8")
-            os.replace(part, all_of_it)
-        found = json.loads(all_of_it.read_text(encoding="utf-8"))
-        assert "failed" not in found, found["failed"]
-        return SimpleNamespace(**found)
+        name = "_".join(key)
+        path = sharing.FOLDER / f"{name}.json"
+        return SimpleNamespace(**sharing.once(name, lambda: outcome(begun(key, path), path)))
 
 
 def begun(key, path):
@@ -205,10 +194,10 @@ def pytest_sessionfinish(session):
 
 
 @pytest.fixture(scope="session")
-def long_runs(request, tmp_path_factory):
+def long_runs(request):
     """Long runs: `found(fixture, name)` waits for one and says what it has found."""
     if hasattr(request.config, "workerinput"):
-        return RunsOfWorkers(tmp_path_factory.getbasetemp().parent)
+        return RunsOfWorkers()
     return request.config.stash[RUNS]
 
 

@@ -6,23 +6,24 @@ from functools import cache
 from minirl.lab.collecting import measure_harvest
 from minirl.lab.contrasts import measure_contrasts
 from minirl.lab.laws import measure_laws
+from sharing import once
 
 
 @cache
 def contrasts():
     """Of the job `contrastive`."""
     lines = []
-    return measure_contrasts(lines.append), lines
+    return once("contrasts", lambda: (measure_contrasts(lines.append), lines))
 
 
 @cache
 def harvest():
     """Of the job `harvest`."""
     lines = []
-    return measure_harvest(0, lines.append), lines
+    return once("harvest", lambda: (measure_harvest(0, lines.append), lines))
 
 
 @cache
 def scaling():
     """Of the job `scaling`, which has no progress."""
-    return measure_laws(), []
+    return once("scaling", lambda: (measure_laws(), []))
