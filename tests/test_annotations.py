@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import get_type_hints
 
 import pytest
-from test_house import EXTRAS, SOURCES, module_name
+from test_house import EXTRAS, SOURCES, module_name, parsed
 
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES
+TREES = {path: parsed(path) for path in SOURCES
          if path.parent.name != "plain"}  # which imports NumPy alone
 INNER = ast.FunctionDef, ast.Lambda, ast.ClassDef
 

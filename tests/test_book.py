@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 from answers import ANSWERS
-from test_house import CHAPTERS, PARTS, ROOT, contents
+from test_house import CHAPTERS, PARTS, ROOT, contents, parsed
 
 import minirl
 from minirl import glossary, symbols
@@ -21,8 +21,7 @@ PATHS = {"introduction": ROOT / "minirl" / "introduction.py"} | {
     if part != "plain" for name in names} | {
     world: ROOT.joinpath(*world.split(".")).with_suffix(".py") for world in WORLDS}
 PART_OF = {name: part for part, names in PARTS.items() if part != "plain" for name in names}
-TEXTS = {name: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-         for name, path in PATHS.items()}
+TEXTS = {name: ast.get_docstring(parsed(path)) for name, path in PATHS.items()}
 SHAPED = ORDER + WORLDS
 MAIN_WAY = [name for name in ORDER if name not in SIDE_ROADS]
 
@@ -113,10 +112,8 @@ def test_a_chapter_has_its_shape(name):
     assert -1 < places[0] < places[1] < places[2], places
     assert len(text.split("\n")) <= 120
     if name in FIRST:
-        module = ast.parse(PATHS[name].read_text(encoding="utf-8"))
-        defined = [node.name for node in module.body if isinstance(node, ast.FunctionDef)]
-        if FIRST[name][0].isupper():
-            defined = [node.name for node in module.body if isinstance(node, ast.ClassDef)]
+        kind = ast.ClassDef if FIRST[name][0].isupper() else ast.FunctionDef
+        defined = [node.name for node in parsed(PATHS[name]).body if isinstance(node, kind)]
         assert defined[0] == FIRST[name]
 
 
@@ -226,13 +223,20 @@ def terms(section):
             for term in columns[0].split(", ")}
 
 
-def used(term, text):
-    """Whether a text uses a term, in the singular or the plural."""
+@cache
+def pattern_of(term):
+    """A term in the singular or the plural."""
     words = re.escape(term).replace(r"\ ", r"\s+").replace(r"\-", r"-\s*")
     any_case = re.I if len(re.findall("[A-Z]", term)) < 2 else 0  # KTO is not the chapter `kto`
-    return re.search(rf"(?<![\w`-]){words}(?:e?s)?(?![\w`])", text, flags=any_case)
+    return re.compile(rf"(?<![\w`-]){words}(?:e?s)?(?![\w`])", flags=any_case)
 
 
+def used(term, name):
+    """Whether a chapter uses a term."""
+    return pattern_of(term).search(readable(name))
+
+
+@cache
 def readable(name):
     """The text of a chapter without the lines that point elsewhere, and without names of code."""
     text = TEXTS[name].partition("\nRead next: ")[0]
@@ -241,16 +245,17 @@ def readable(name):
 
 def test_nothing_is_used_before_it_is_said():
     """On the main way, in an earlier chapter of it.  A side road may use all of its part."""
-    for term, home in terms("Terms").items():
-        assert used(term, readable(home)), (term, home)
-        for name in ORDER:
-            before = [other for other in MAIN_WAY if ORDER.index(other) < ORDER.index(name)]
-            if name in SIDE_ROADS:
-                before = [other for other in ORDER
-                          if ORDER.index(other) < ORDER.index(name) or other in MAIN_WAY
-                          and PART_OF.get(other) == PART_OF[name]]
+    homes = terms("Terms")
+    for term, home in homes.items():
+        assert used(term, home), (term, home)
+    for place, name in enumerate(ORDER):
+        before = {other for other in ORDER[:place] if other in MAIN_WAY}
+        if name in SIDE_ROADS:
+            before = {*ORDER[:place], *(other for other in MAIN_WAY
+                                        if PART_OF.get(other) == PART_OF[name])}
+        for term, home in homes.items():
             if home not in {name, *before}:
-                assert not used(term, readable(name)), (term, name, home)
+                assert not used(term, name), (term, name, home)
 
 
 def test_no_term_of_the_worlds_is_used_in_its_package_before_it_is_said():
@@ -258,5 +263,5 @@ def test_no_term_of_the_worlds_is_used_in_its_package_before_it_is_said():
     for term, home in terms("Worlds").items():
         package = homes[home].split(".")[0]
         found = [world for world in WORLDS
-                 if world.startswith(package) and used(term, readable(world))]
+                 if world.startswith(package) and used(term, world)]
         assert found[:1] == [homes[home]], (term, found)

@@ -13,6 +13,7 @@ import sys
 
 import pytest
 from same import ALL, SAMPLERS, fingerprint, summary
+from test_house import drawn_from_numpy, nodes_of
 
 import gridworld
 import minirl
@@ -115,13 +116,11 @@ def test_no_package_relies_on_assert_or_hash_or_the_global_generator(package):
     """`python -O` leaves asserts out, `hash` differs between processes, and the numbers of modules
     like `random` and `np.random.normal` depend on who has drawn before."""
     for path in sorted((ROOT / package).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
-            assert not isinstance(node, ast.Assert), where
+        for node in nodes_of(path):
+            assert not isinstance(node, ast.Assert), (path, node.lineno)
             if isinstance(node, ast.Name):
-                assert node.id != "hash", where
+                assert node.id != "hash", (path, node.lineno)
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 names = [getattr(node, "module", None), *(name.name for name in node.names)]
-                assert "random" not in names, where
-            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "np.random":
-                assert node.attr in ("default_rng", "Generator", "PCG64", "BitGenerator"), where
+                assert "random" not in names, (path, node.lineno)
+        assert drawn_from_numpy(path) <= {"default_rng", "Generator", "PCG64", "BitGenerator"}, path

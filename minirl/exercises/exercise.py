@@ -61,12 +61,31 @@ class Exercise(NamedTuple):
 def results_of(exercise, function, case):
     """What a function gives on a case: a tuple of arrays and numbers, `exercise.results`."""
     found = function(*case.arguments, **case.keywords)
-    names = list(inspect.signature(exercise.function).parameters)
+    names = argument_names(exercise.function)
     changed = [case.arguments[names.index(name)] for name in exercise.changes]
     if len(changed) == len(exercise.results):
         return tuple(changed)
     several = len(exercise.results) > 1 and isinstance(found, (tuple, list))
     return (*(found if several else [found]), *changed)
+
+
+@cache
+def argument_names(function):
+    """The names of the arguments of a function of the book, in their order."""
+    return list(inspect.signature(function).parameters)
+
+
+@cache
+def kept_cases(exercise):
+    """The cases of an exercise, made once, for those who only read them."""
+    return exercise.cases()
+
+
+@cache
+def kept_results(exercise, *mistakes):
+    """`right_results`, computed once for all attempts that are judged."""
+    with np.errstate(all="ignore"):  # a mistake may divide by zero
+        return right_results(exercise, *mistakes)
 
 
 def right_results(exercise, *mistakes):

@@ -4,7 +4,6 @@ Does it run?  Is the loss right?  Is the gradient the derivative of this very lo
 largest wrong entry?  And which famous mistake gives these very numbers?
 """
 
-import inspect
 import re
 import traceback
 import warnings
@@ -13,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from minirl.console import counted
-from minirl.exercises.exercise import capital, joined, results_of, right_results, same
+from minirl.exercises.exercise import (argument_names, capital, joined, kept_cases,
+                                       kept_results, results_of, same)
 from minirl.exercises.mistakes import likely_mistake
 from minirl.kernel.gradcheck import by_complex_step, by_differences
 
@@ -29,14 +29,14 @@ class Verdict(NamedTuple):
 
 def grade(exercise, function, path="<exercise>") -> Verdict:
     """The `Verdict` on the reader's function, whose file is `path`."""
-    found, number = [], len(exercise.cases())
+    right, found = kept_results(exercise), []
+    number = len(right)
     for at in range(number):
         results, complaint = _call(exercise, function, at, path)
         if complaint:
             which = "" if at == 0 else f" on case {at + 1}, though yes on the first"
             return Verdict(False, (("Runs", f"no{which}: {complaint}"),))
         found.append(results)
-    right = right_results(exercise)
     wrong = {name: not all(same(f[at], r[at]) for f, r in zip(found, right))
              for at, name in enumerate(exercise.results)}
     if not any(wrong.values()):
@@ -81,14 +81,14 @@ def _lasts(exercise, function):
 
 def _call(exercise, function, at, path):
     """(results on a case, "") or (None, a sentence for the reader)."""
-    case, fresh, untouched = (exercise.cases()[at] for _ in range(3))
+    case, untouched = exercise.cases()[at], kept_cases(exercise)[at]
     try:
         results = results_of(exercise, function, case)
     except BaseException as error:  # SystemExit too: it is the reader's file that stops
         return None, raised(error, path)
-    complaint = _misshapen(exercise, results, results_of(exercise, exercise.function, fresh))
+    complaint = _misshapen(exercise, results, kept_results(exercise)[at])
     if not complaint:
-        names = list(inspect.signature(exercise.function).parameters)
+        names = argument_names(exercise.function)
         changed = [name for name, now, before in zip(names, case.arguments, untouched.arguments)
                    if name not in exercise.changes and not _unchanged(now, before)]
         if not changed:
@@ -199,22 +199,22 @@ def _is_derivative(exercise, function, gradient):
         loss, grad = function(x, *case.arguments[1:], **case.keywords)
         return loss, grad
 
-    x, found = case.arguments[0], []
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of complex numbers that the reader never asked for
-        for way in by_differences, by_complex_step:
+        for way in by_complex_step, by_differences:
             try:  # a body may take no complex numbers, or fail at another table
-                found.append(way(own, x))
+                if same(gradient, way(own, case.arguments[0]), CONSISTENT):
+                    return True
             except Exception:
                 pass
-        return any(same(gradient, numerical, CONSISTENT) for numerical in found)
+    return False
 
 
 def _numbers_there(exercise, case, place):
     """The numbers that matter at an entry: those of the exercise, or the entries of its tables."""
     if exercise.there is not None:
         return f"  There {exercise.there(case, place)}."
-    names = list(inspect.signature(exercise.function).parameters)
+    names = argument_names(exercise.function)
     entries = [f"{name} = {value[place]:.4g}" for name, value in zip(names, case.arguments)
                if isinstance(value, np.ndarray) and value.ndim == len(place)
                and all(i < size for i, size in zip(place, value.shape))]

@@ -12,8 +12,8 @@ from functools import cache
 
 import numpy as np
 
-from minirl.exercises.exercise import (Mistake, capital, edited_functions, joined, right_results,
-                                       same)
+from minirl.exercises.exercise import (Mistake, capital, edited_functions, joined, kept_cases,
+                                       kept_results, same)
 from minirl.kernel.softmax import backward, log_softmax
 
 MEANINGS = {
@@ -62,9 +62,9 @@ def likely_mistake(exercise, found):
 
 def _explained(exercise, found, forms, difference):
     """The first of some forms that gives what was found: what it says, or None."""
-    right = _results(exercise)
+    right = kept_results(exercise)
     for mistakes in forms:
-        wanted = _results(exercise, *mistakes)
+        wanted = kept_results(exercise, *mistakes)
         reason = difference(exercise, found, wanted, right, mistakes)
         if reason is not None:
             said = [f"{capital(mistake.says)}{_pitfall(mistake)}" for mistake in mistakes]
@@ -75,13 +75,6 @@ def _explained(exercise, found, forms, difference):
                 f"Two at once, or one that not all results share.  {said[0]}  And: {said[1]}  Mend "
                 "the first, and check again.")
     return None
-
-
-@cache
-def _results(exercise, *mistakes):
-    """What a form gives on all cases, computed once for all attempts that are judged."""
-    with np.errstate(all="ignore"):  # a mistake may divide by zero
-        return right_results(exercise, *mistakes)
 
 
 def _exactly(exercise, found, wanted, right, mistakes):
@@ -105,6 +98,7 @@ def _columns(rows):
     return list(zip(*rows))
 
 
+@cache
 def _forms(exercise):
     """Tuples of one mistake, and of two: a famous one and one in the backward pass."""
     generic = BACKWARD if exercise.is_loss and exercise.through_softmax else ()
@@ -119,23 +113,25 @@ def _pitfall(mistake):
 
 def _nearly(exercise, found, wanted, right, mistakes):
     """What is between two lists of results, in a sentence, or None if nothing explains it."""
-    cases = exercise.cases()
-    columns = list(zip(exercise.results, _columns(found), _columns(wanted)))
-    said = [_scaled(name, f, w, cases) for name, f, w in columns]
-    if exercise.is_loss and exercise.through_softmax and said[1] is None:
-        said[1] = _backward_pass(exercise, cases, *columns[1][1:], mistakes)
-    if None in said:
-        return None
+    said = []
+    for name, one, form in zip(exercise.results, _columns(found), _columns(wanted)):
+        reason = _scaled(exercise, name, one, form)
+        if reason is None and name == "gradient" and exercise.is_loss and exercise.through_softmax:
+            reason = _backward_pass(exercise, one, form, mistakes)
+        if reason is None:
+            return None
+        said.append(reason)
     causes = [sentence.partition(": ")[2] for sentence in said]
     if len(said) == 2 and all(causes) and causes[0] == causes[1]:
         said = [f"{joined(exercise.results)}: {causes[0]}"]
     return "  And: ".join(filter(None, said))
 
 
-def _backward_pass(exercise, cases, found, right, mistakes):
+def _backward_pass(exercise, found, right, mistakes):
     """A sentence if the backward pass is missing, or was given another table; else None."""
-    logps = [log_softmax(case.arguments[0]) for case in cases]
-    factor = _scaled("gradient", list(map(backward, logps, found)), right, cases)
+    logits = [case.arguments[0] for case in kept_cases(exercise)]
+    logps = map(log_softmax, logits)
+    factor = _scaled(exercise, "gradient", list(map(backward, logps, found)), right)
     if factor is None:
         return None
     also = f"  And: {factor}" if factor else ""
@@ -143,13 +139,12 @@ def _backward_pass(exercise, cases, found, right, mistakes):
     sentence = ("the backward pass (softmax.3) is missing, or has another table where log π "
                 "belongs: backward(logp, ·) of what you return would be right.")
     if not any(edited_functions(NO_PASS) & edited_functions(mistake) for mistake in mistakes):
-        G = _columns(_results(exercise, *mistakes, NO_PASS))[1]
-        if _scaled("gradient", found, G, cases) is not None:
+        G = _columns(kept_results(exercise, *mistakes, NO_PASS))[1]
+        if _scaled(exercise, "gradient", found, G) is not None:
             sentence = ("the backward pass (softmax.3) is missing: what you return is G = "
                         "∂L/∂log π.  Return backward(logp, G).")
-        logits = [case.arguments[0] for case in cases]
         with np.errstate(all="ignore"):
-            if _scaled("gradient", found, list(map(backward, logits, G)), cases) is not None:
+            if _scaled(exercise, "gradient", found, list(map(backward, logits, G))) is not None:
                 sentence = ("the backward pass has the logits where (softmax.3) has log π: take "
                             "backward(log_softmax(logits), G).")
     return (f"{sentence}  Each row of a gradient in logits sums to zero; yours sum to {sums}."
@@ -161,7 +156,7 @@ def _all_same(found, wanted, right):
     return all(same(x, y, beside=z) for rows in zip(found, wanted, right) for x, y, z in zip(*rows))
 
 
-def _scaled(what, found, right, cases):
+def _scaled(exercise, what, found, right):
     """"" if all are right, a sentence if one factor is wrong, which has a name, and None otherwise.
 
     A number is always some multiple of another one; so the factor must be, on every case, a product
@@ -169,12 +164,14 @@ def _scaled(what, found, right, cases):
     """
     if all(same(f, r) for f, r in zip(found, right)):
         return ""
-    factors = [_factor(np.atleast_1d(f), np.atleast_1d(r)) for f, r in zip(found, right)]
-    if None in factors:
-        return None
-    named = next((name for name, values in _products(cases)
-                  if np.allclose(factors, values, rtol=1e-9, atol=0)), None)
-    return None if named is None else f"{what}: {named}."
+    factors = []
+    for one, form in zip(found, right):
+        factors.append(_factor(np.atleast_1d(one), np.atleast_1d(form)))
+        if factors[-1] is None:
+            return None
+    names, values = _products(exercise)
+    agree = (np.abs(factors - values) <= 1e-9 * np.abs(values)).all(axis=1)
+    return f"{what}: {names[agree.argmax()]}." if agree.any() else None
 
 
 def _factor(found, right):
@@ -184,8 +181,10 @@ def _factor(found, right):
     return c if c and same(found, c * right) else None
 
 
-def _products(cases):
-    """Names of factors, simplest first, and their values on all cases."""
+@cache
+def _products(exercise):
+    """Names of factors, simplest first, and their values on all cases: a row for each."""
+    cases, names, rows = kept_cases(exercise), [], []
     numbers = {name: [case.factors[name] for case in cases] for name in cases[0].factors}
     powers = [()] + [((name, power),) for name in numbers for power in (1, -1)]
     powers += [((one, p), (other, q)) for one, other in itertools.combinations(numbers, 2)
@@ -196,7 +195,9 @@ def _products(cases):
                 values = np.full(len(cases), sign * constant)
                 for name, power in product:
                     values = values * np.asarray(numbers[name], float) ** power
-                yield _in_words(sign * constant, dict(product)), values
+                names.append(_in_words(sign * constant, dict(product)))
+                rows.append(values)
+    return names, np.array(rows)
 
 
 def _in_words(constant, product):
