@@ -291,11 +291,10 @@ def test_the_bound_is_a_divergence_of_two_distributions(seed):
     assert mutual_information(joint) - shown == pytest.approx(gap, abs=1e-12)
 
 
-@SEEDS
-def test_the_bound_holds_for_every_critic_and_batch_size(seed):
+def test_the_bound_holds_for_every_critic_and_batch_size():
     """(contrastive.5), both of its sides; near the best critic too"""
-    for joint in some(seed)[1], letters(), noisy(0.01):
-        information, rng = mutual_information(joint), np.random.default_rng(seed)
+    for joint in *(some(seed)[1] for seed in range(4)), letters(), noisy(0.01):
+        information, rng = mutual_information(joint), np.random.default_rng(0)
         for scale, K in product((0, 0.1, 1, 10), (2, 3, 8, 64, 512)):
             critic = pointwise_information(joint) + scale * rng.normal(size=joint.shape)
             shown = log(K) - mean_infonce_loss(critic, joint, batch_size=K)[0]
@@ -329,7 +328,8 @@ def test_a_batch_may_be_of_any_size(K):
 
 
 def test_tables_of_many_points_are_summed_in_blocks(monkeypatch):
-    """The same from small ones, and no table is larger: a span of 9e4 has 9e5 points."""
+    """The same from small ones, and no table is larger: a span of 9e4 has 9e5 points, which are
+    two blocks for two actions."""
     f, joint, sizes = 20 * some(0)[0], some(0)[1], []
     whole, held = mean_infonce_loss(f, joint, batch_size=8), chapter._held_exp
     monkeypatch.setattr(chapter, "_held_exp", lambda x: sizes.append(x.size) or held(x))
@@ -339,7 +339,7 @@ def test_tables_of_many_points_are_summed_in_blocks(monkeypatch):
     np.testing.assert_allclose(parts[1], whole[1], atol=1e-13)
     monkeypatch.undo()
     monkeypatch.setattr(chapter, "_held_exp", lambda x: sizes.append(x.size) or held(x))
-    mean_infonce_loss(np.linspace(0, 9e4, 27)[None], np.ones((1, 27)), batch_size=8)
+    mean_infonce_loss(np.array([[0, 9e4]]), np.ones((1, 2)), batch_size=8)
     assert 900_000 < max(sizes) < 1.1 * 2**20
 
 

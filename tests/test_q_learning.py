@@ -4,6 +4,7 @@ import copy
 import itertools
 import re
 from dataclasses import replace
+from functools import cache
 
 from luck import assert_mean
 import numpy as np
@@ -214,22 +215,29 @@ def few(monkeypatch):
 @LEARNERS
 def test_learners_that_take_turns_learn_what_they_learn_together_bit_for_bit(learner, kind, rule,
                                                                              few):
+    mdp, truth = world_of(kind)
+    first = np.random.default_rng(2).normal(size=(5, *mdp.shape)).round(kind == "nine actions")
+    record = learners(mdp, rng=range(5), tables=TABLES[learner],
+                      initial_value=0.0 if kind == "tied" else first)
+    options = {"exploration": rule, "horizon": 6, "steps_per_iteration": 20, "truth": truth,
+               "iterations": 3}
+    records = []
+    for number in 0, np.inf:
+        few(number)
+        records.append(list(itertools.islice(learner(mdp, record, **options), 3)))
+    np.testing.assert_equal(*records)
+
+
+@cache
+def world_of(kind):
+    """And its Q*."""
     mdp = leaky(2, 6, 9 if kind == "nine actions" else 3, 1 if kind == "no luck" else 3)
     if kind == "masked":
         able = np.random.default_rng(2).random(mdp.shape) < 0.6
         mdp = replace(mdp, available=able | (np.arange(3) == 0))
     if kind == "one start":
         mdp = replace(mdp, start=np.eye(6)[2])
-    first = np.random.default_rng(2).normal(size=(5, *mdp.shape)).round(kind == "nine actions")
-    record = learners(mdp, rng=range(5), tables=TABLES[learner],
-                      initial_value=0.0 if kind == "tied" else first)
-    options = {"exploration": rule, "horizon": 6, "steps_per_iteration": 40,
-               "truth": policy_iteration(mdp).action_values, "iterations": 3}
-    records = []
-    for number in 0, np.inf:
-        few(number)
-        records.append(list(itertools.islice(learner(mdp, record, **options), 3)))
-    np.testing.assert_equal(*records)
+    return mdp, policy_iteration(mdp).action_values
 
 
 def test_few_learners_take_turns_and_only_those_that_can(monkeypatch, few):

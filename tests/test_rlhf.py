@@ -10,7 +10,7 @@ from languages import BETA, mean_length, preference_pairs, running_example, shar
 from scipy.optimize import brentq
 
 from minirl.play.optim import gradient_descent, linear
-from minirl.exact.evaluation import expectation
+from minirl.exact.evaluation import expectation, occupancy
 from minirl.exact.planning import policy_gradient
 from minirl.kernel import counts
 from minirl.people.fitting import minimise
@@ -325,7 +325,9 @@ def held(ptx_coef):
         return (BETA * distance + ptx_coef * nats - J,
                 BETA * away + ptx_coef * pull - up)
 
-    found = minimise(loss, example.reference, tol=1e-7)
+    steps = np.exp(example.reference)  # a step counts about as often as the reference takes it
+    steps *= occupancy(example.world, steps)[:, None]
+    found = minimise(loss, example.reference, tol=1e-7, curvature=steps)
     assert found.converged
     return found.x
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from functools import cache
 from itertools import product
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -33,8 +34,26 @@ def words(order):
 @cache
 def beams(order, width):
     """The answers for 27 prompts, nothing and each letter."""
+    return [searched(order, beam, prompt, width) for prompt in range(27)]
+
+
+@cache
+def lengths(order):
+    """The likeliest string of each length, after nothing."""
+    return searched(order, of_each_length, 0, 100)
+
+
+def searched(order, search, *arguments, **options):
+    """What a search finds among the words.  All searches share one making of the tables."""
+    (model, world, _), made = words(order), tables(order)
+    with mock.patch.object(chapter, "_steps", lambda *_: made):
+        return search(world, model.logits, *arguments, **options)
+
+
+@cache
+def tables(order):
     model, world, _ = words(order)
-    return [beam(world, model.logits, prompt, width) for prompt in range(27)]
+    return chapter._steps(world, model.logits)
 
 
 def text(order, answer):
@@ -244,13 +263,11 @@ def test_the_prices_of_the_chapter():
       for penalty, *by_beams, exact in rows_of_the_chapter("  " + order))])
 def test_a_price_on_length(order, penalty, by_beams, exact):
     """(search.3) by (search.4), as the text has it; no beam up to 64 finds the two last."""
-    model, world, _ = words(order)
-
     def score(answer):
         return answer.log_prob / len(answer.actions)**penalty
 
-    best = max(of_each_length(world, model.logits, 0, 100), key=score)
-    found = [beam(world, model.logits, 0, width, length_penalty=penalty) for width in WIDTHS]
+    best = max(lengths(order), key=score)
+    found = [searched(order, beam, 0, width, length_penalty=penalty) for width in WIDTHS]
     assert text(order, best) == exact
     assert [text(order, found[WIDTHS.index(width)]) for width in (1, 4, 16)] == by_beams
     assert all(score(answer) <= score(best) + 1e-12 for answer in found)

@@ -1,5 +1,7 @@
 """The job `values`: a world solved three times, learners judged by it, and what is printed."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -371,12 +373,17 @@ def test_the_name_of_a_map_is_no_formula(name):
     """And one run is not "1 runs"."""
     pytest.importorskip("matplotlib")
     from minirl.lab import figures
-    found = found_on(GridWorld(parse("SG")), name=name)
-    one = found._replace(
-        curves=[curve._replace(errors=curve.errors[:, :1]) for curve in found.curves])
+    found = found_on_two_cells()
+    one = found._replace(name=name, curves=[curve._replace(errors=curve.errors[:, :1])
+                                            for curve in found.curves])
     assert list(figures.pictured(values.VALUES, one)) == [f"{name}_values", f"{name}_curves"]
     figure = figures.values_figures(one)[f"{name}_curves"]
     assert figure.get_supxlabel().startswith("median of 1 run, ")
+
+
+@cache
+def found_on_two_cells():
+    return found_on(GridWorld(parse("SG")))
 
 
 def test_learning_curves_draw_the_median_the_bars_and_the_optimum():
