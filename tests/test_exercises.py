@@ -19,8 +19,7 @@ from scipy.sparse import csr_array
 from test_gradients import CASES
 from test_house import CHAPTERS, ROOT
 
-from minirl.exercises import (EXERCISES, breaking, cutting, exercise_called, mistake_called,
-                              mistakes_by_name)
+from minirl.exercises import EXERCISES, breaking, cutting, exercise_called, mistakes_by_name
 from minirl.exercises.exercise import ExerciseCase, Mistake, capital, mistaken, right_results, same
 from minirl.exercises.grading import _numbers_there, grade, raised
 from minirl.exercises.mistakes import BACKWARD, NO_PASS, likely_mistake
@@ -33,7 +32,9 @@ for room in (ROOT / "tests" / "attempts").glob("[a-z]*.py"):
     importlib.import_module(f"attempts.{room.stem}")
 
 NAMES = [one.name for one in EXERCISES]
-MISTAKES = list(mistakes_by_name())
+ATTEMPTS_AT = {name: [] for name in NAMES}
+for name, expected, function in ATTEMPTS:
+    ATTEMPTS_AT[name].append((expected, function))
 
 
 def told(verdict):
@@ -43,16 +44,20 @@ def told(verdict):
 # What is told of attempts.
 
 
-@pytest.mark.parametrize("name, expected, function", ATTEMPTS,
-                         ids=[f"{name}-{function.__name__}" for name, _, function in ATTEMPTS])
-def test_an_attempt_is_judged_as_intended(name, expected, function):
-    exercise = exercise_called(name)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_attempts_at_an_exercise_are_judged_as_intended(name):
+    """Two right ones, eight wrong ones, and one at each mistake."""
+    exercise, intended = exercise_called(name), [expected for expected, _ in ATTEMPTS_AT[name]]
     says = {mistake.name: mistake.says for mistake in exercise.mistakes}
-    verdict = grade(exercise, function, function.__code__.co_filename)
-    assert verdict.right == (expected is None), told(verdict)
-    if expected is not None:
-        text = says.get(expected, expected)
-        assert text in told(verdict) or capital(text) in told(verdict), told(verdict)
+    assert intended.count(None) >= 2 and len(intended) - intended.count(None) >= 8
+    assert says.keys() <= set(intended)
+    for expected, function in ATTEMPTS_AT[name]:
+        verdict = grade(exercise, function, function.__code__.co_filename)
+        assert verdict.right == (expected is None), (function.__name__, told(verdict))
+        if expected is not None:
+            text = says.get(expected, expected)
+            assert text in told(verdict) or capital(text) in told(verdict), (
+                function.__name__, told(verdict))
 
 
 def test_logits_in_the_backward_pass_are_not_a_missing_one():
@@ -296,14 +301,6 @@ def test_a_factor_is_named_if_it_is_made_of_the_numbers_of_the_chapter(factor, s
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_exercise_has_two_right_attempts_eight_wrong_ones_and_one_at_each_mistake(name):
-    expected = [found for exercise, found, _ in ATTEMPTS if exercise == name]
-    assert expected.count(None) >= 2
-    assert len(expected) - expected.count(None) >= 8
-    assert {mistake.name for mistake in exercise_called(name).mistakes} <= set(expected)
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_a_random_gradient_has_no_name(name):
     """500 of them over all exercises, wrong in every entry, or in one alone."""
     exercise, rng = exercise_called(name), np.random.default_rng(1)
@@ -324,18 +321,20 @@ def test_a_random_gradient_has_no_name(name):
 # The catalogue.
 
 
-@pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_changes_the_results_and_is_told_from_every_other(name):
-    exercise, mistake = mistake_called(name)
-    right, wrong = right_results(exercise), right_results(exercise, mistake)
-    assert any(not same(x, y) for one, other in zip(wrong, right) for x, y in zip(one, other))
-    assert [list(map(np.shape, one)) for one in wrong] == [list(map(np.shape, one))
-                                                           for one in right]
-    assert all(np.isfinite(x).all() for results in wrong for x in results)
-    found = [tuple(np.asarray(x, float) + 1e-13 * np.abs(y).max(initial=0)  # by other roundings
-                   for x, y in zip(*results)) for results in zip(wrong, right)]
-    where = f"  (Pitfall {mistake.pitfall} of tests/PITFALLS.md.)" if mistake.pitfall else ""
-    assert likely_mistake(exercise, found) == capital(mistake.says) + where
+@pytest.mark.parametrize("exercise", EXERCISES, ids=NAMES)
+def test_a_mistake_changes_the_results_and_is_told_from_every_other(exercise):
+    right = right_results(exercise)
+    shapes = [list(map(np.shape, results)) for results in right]
+    for mistake in exercise.mistakes:
+        wrong = right_results(exercise, mistake)
+        assert any(not same(x, y) for one, other in zip(wrong, right)
+                   for x, y in zip(one, other)), mistake.name
+        assert [list(map(np.shape, results)) for results in wrong] == shapes, mistake.name
+        assert all(np.isfinite(x).all() for results in wrong for x in results), mistake.name
+        found = [tuple(np.asarray(x, float) + 1e-13 * np.abs(y).max(initial=0)  # other roundings
+                       for x, y in zip(*results)) for results in zip(wrong, right)]
+        where = f"  (Pitfall {mistake.pitfall} of tests/PITFALLS.md.)" if mistake.pitfall else ""
+        assert likely_mistake(exercise, found) == capital(mistake.says) + where, mistake.name
     assert all(same(x, y) for one, other in zip(right_results(exercise), right)
                for x, y in zip(one, other))  # the book is whole again
 
@@ -365,10 +364,8 @@ def test_mistakes_have_names_of_their_own_and_pitfalls_of_the_list():
             assert mistake.pitfall == 0 or mistake.pitfall in numbers
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_mistake_is_looked_for_in_the_tests_of_its_chapter_and_in_what_it_edits(name):
-    one = exercise_called(name)
-    for mistake in one.mistakes:
+def test_a_mistake_is_looked_for_in_the_tests_of_its_chapter_and_in_what_it_edits():
+    for name, (one, mistake) in mistakes_by_name().items():
         files = breaking.tests_of(one, mistake)
         stems = [file.removeprefix(f"{ROOT}/") for file in files]
         edited = {function.__module__ for function, _, _ in mistake.edits}
@@ -376,9 +373,9 @@ def test_a_mistake_is_looked_for_in_the_tests_of_its_chapter_and_in_what_it_edit
         own = [stem for stem in dict.fromkeys(own) if (ROOT / stem).exists()]
         plain = ["tests/test_plain.py"] * one.function.__module__.startswith("minirl.plain")
         sources = [f"{module.replace('.', '/')}.py" for module in edited]
-        assert sorted(stems) == sorted({*own, *plain, *sources, "tests/test_gradients.py"})
-        assert stems[:1] == own[:1] or not own and stems[0] in sources
-        assert stems[-1] == "tests/test_gradients.py"
+        assert sorted(stems) == sorted({*own, *plain, *sources, "tests/test_gradients.py"}), name
+        assert stems[:1] == own[:1] or not own and stems[0] in sources, name
+        assert stems[-1] == "tests/test_gradients.py", name
 
 
 @pytest.mark.slow

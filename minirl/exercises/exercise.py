@@ -117,7 +117,7 @@ def mistaken(mistake) -> Iterator[None]:
 @cache
 def _edited(function, edits):
     """The code of a function after edits of its source."""
-    source = inspect.getsource(function)
+    source = _source(function)
     for old, new in edits:
         if source.count(old) != 1:
             raise ValueError(f"an edit must replace what {function.__name__} says exactly once, "
@@ -127,6 +127,12 @@ def _edited(function, edits):
     module = compile(tree, function.__code__.co_filename, "exec")
     return next(code for code in module.co_consts
                 if inspect.iscode(code) and code.co_name == function.__name__)
+
+
+@cache
+def _source(function):
+    """The source of a function of the book, which many mistakes edit."""
+    return inspect.getsource(function)
 
 
 def edited_functions(mistake):
@@ -142,6 +148,8 @@ def same(found, true, tolerance=1e-9, beside=0.0):
     found, true = np.asarray(found), np.asarray(true)
     if found.shape != true.shape:
         return False
+    if (found == true).all():
+        return True
     scale = max(np.abs(x[np.isfinite(x)]).max(initial=1e-300)
                 for x in (true, np.asarray(beside)))
     with np.errstate(invalid="ignore"):
