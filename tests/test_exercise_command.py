@@ -206,9 +206,9 @@ def test_a_file_that_does_not_work_is_told_so_in_a_sentence(desk, forks, body, s
 def test_a_loop_that_does_not_end_is_stopped_at_its_own_line(desk):
     path = save(desk, "def backward(logp, G):\n    while True:\n        G = G + 0\n")
     began = time.monotonic()
-    verdict = verdict_on("backward", path, seconds=1.0)
+    verdict = verdict_on("backward", path, seconds=0.2)
     told = verdict["lines"][0][1]
-    assert "still running after 1 seconds" in told and "It was at line" in told
+    assert "still running after 0.2 seconds" in told and "It was at line" in told
     assert time.monotonic() - began < 10
 
 
@@ -285,7 +285,7 @@ def test_what_a_file_prints_is_shown_after_its_verdict(command, desk, monkeypatc
 
 
 def test_what_a_file_prints_is_kept_in_short_and_lists_are_arrays(desk, forks):
-    path = save(desk, RIGHT.replace("    return", "    while len(said) < 10**5:\n"
+    path = save(desk, RIGHT.replace("    return", "    while len(said) < 10**4:\n"
                                     "        said.append(0); print('here', logp[0, 0])\n"
                                     "    return").replace("(axis=1, keepdims=True)",
                                                            "(axis=1, keepdims=True)")
@@ -302,23 +302,15 @@ def test_a_file_may_import_its_neighbour(desk, forks):
     assert verdict_on("backward", path)["right"]
 
 
-def test_it_works_without_a_terminal_and_in_a_locale_that_has_only_ascii(desk):
-    save(desk, RIGHT)
-    done = subprocess.run(
-        [sys.executable, "-m", "minirl", "exercise", "backward", "--check"], cwd=desk,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "LC_ALL": "C", "PYTHONUTF8": "0",
-                          "PYTHONCOERCECLOCALE": "0"}, capture_output=True,
-        stdin=subprocess.DEVNULL)
-    assert done.returncode == 0 and b"Right" in done.stdout and not done.stderr
-
-
-def test_a_file_is_graded_when_it_is_saved(desk):
+def test_a_file_is_graded_when_it_is_saved_without_a_terminal_and_in_a_locale_of_ascii(desk):
+    """What is said of a wrong file has signs that are not ASCII."""
     path = save(desk, "def backward(logp, G):\n    return G\n")
     with subprocess.Popen(
             [sys.executable, "-m", "minirl", "exercise", "backward", "--watch"], cwd=desk,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1",
-                              "PYTHONUTF8": "1"},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as watch:
+            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "LC_ALL": "C",
+                              "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            encoding="utf-8") as watch:
         try:
             while "Likely" not in watch.stdout.readline():
                 assert watch.poll() is None
