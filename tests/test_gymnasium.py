@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 import re
 
 from luck import FALSE_ALARM
@@ -406,7 +407,7 @@ def test_a_vector_learns_what_its_environments_learn_one_by_one(learner, mode, n
         together = learned(learner, world, [5, 6, 7], horizon=horizon)
         assert max(together.finished.lengths) <= min(9, horizon)
         for run, seed in enumerate((5, 6, 7)):
-            alone = learned(learner, Environment(makers[0](), gamma=0.9), seed, horizon=horizon)
+            alone = learned_alone(learner, name, seed, horizon)
             for field in "updates", "tables":
                 one, many = getattr(alone, field)[:, 0], getattr(together, field)[:, run]
                 where = alone.updates[:, 0].sum(axis=(0, 2)) > 0  # masks come from everybody
@@ -415,6 +416,12 @@ def test_a_vector_learns_what_its_environments_learn_one_by_one(learner, mode, n
             assert alone.episodes[0] == together.episodes[run] > 10
             mine = together.finished.run == run
             assert alone.finished.rewards.tolist() == together.finished.rewards[mine].tolist()
+
+
+@cache
+def learned_alone(learner, name, seed, horizon):
+    env = gymnasium.make(name, max_episode_steps=9)
+    return learned(learner, Environment(env, gamma=0.9), seed, horizon=horizon)
 
 
 def test_a_vector_may_work_in_other_processes():

@@ -220,8 +220,7 @@ def own_world(world, s):
     return replace(world, start=np.eye(len(world.start))[s])
 
 
-@SEEDS
-@pytest.mark.parametrize("beta", [1.0, 0.1])
+@pytest.mark.parametrize("seed, beta", [(0, 1.0), (1, 0.1), (2, 0.1)])
 def test_no_prompt_falls_with_a_table_of_its_own(seed, beta):
     """(inference.5), and with a table for all the mean does not fall."""
     rng, world, right = some_world(seed)
@@ -396,9 +395,10 @@ def test_with_a_table_per_prompt_none_falls():
     assert round(own.passes[0], 4) == 0.9996
 
 
-@pytest.mark.parametrize("beta", [0.1, 1.0])
-def test_a_table_of_its_own_is_the_best_law_of_strings(beta):
-    """(inference.6), by (regularised.9): for each of 26 prompts, and for wrong answers too."""
+def test_a_table_of_its_own_is_the_best_law_of_strings():
+    """(inference.6), by (regularised.9): for each of 26 prompts, and for wrong answers too; at a
+    price that is no default."""
+    beta = 0.2
     chances = answer_chances(task().world, np.exp(log_softmax(task().reference)))
     found = np.zeros(chances.shape)
     for s in range(1, 27):

@@ -368,7 +368,7 @@ def test_the_figures_show_the_solution_and_bear_the_name_of_the_map():
     assert curves.get_supxlabel().startswith("median of 2 runs, ")
 
 
-@pytest.mark.parametrize("name", ["a$b_c^$", "$x$", "$", "a\\$b$", "$\\frac$ {"])
+@pytest.mark.parametrize("name", ["a$b_c^$", "$\\frac$ {"])
 def test_the_name_of_a_map_is_no_formula(name):
     """And one run is not "1 runs"."""
     pytest.importorskip("matplotlib")
