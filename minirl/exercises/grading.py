@@ -31,8 +31,8 @@ def grade(exercise, function, path="<exercise>") -> Verdict:
     """The `Verdict` on the reader's function, whose file is `path`."""
     right, found = kept_results(exercise), []
     number = len(right)
-    for at in range(number):
-        results, complaint = _call(exercise, function, at, path)
+    for at, case in enumerate(exercise.cases()):
+        results, complaint = _call(exercise, function, case, at, path)
         if complaint:
             which = "" if at == 0 else f" on case {at + 1}, though yes on the first"
             return Verdict(False, (("Runs", f"no{which}: {complaint}"),))
@@ -79,17 +79,16 @@ def _lasts(exercise, function):
 # Does it run?
 
 
-def _call(exercise, function, at, path):
+def _call(exercise, function, case, at, path):
     """(results on a case, "") or (None, a sentence for the reader)."""
-    case, untouched = exercise.cases()[at], kept_cases(exercise)[at]
     try:
         results = results_of(exercise, function, case)
     except BaseException as error:  # SystemExit too: it is the reader's file that stops
         return None, raised(error, path)
     complaint = _misshapen(exercise, results, kept_results(exercise)[at])
     if not complaint:
-        names = argument_names(exercise.function)
-        changed = [name for name, now, before in zip(names, case.arguments, untouched.arguments)
+        names, untouched = argument_names(exercise.function), kept_cases(exercise)[at].arguments
+        changed = [name for name, now, before in zip(names, case.arguments, untouched)
                    if name not in exercise.changes and not _unchanged(now, before)]
         if not changed:
             return tuple(np.asarray(x, float) if np.ndim(x) else float(x) for x in results), ""

@@ -57,7 +57,7 @@ def likely_mistake(exercise, found):
             or _explained(exercise, found, [()], _nearly)
             or _explained(exercise, found, singles, _partly)
             or _explained(exercise, found, singles, _nearly)
-            or _explained(exercise, found, pairs, _exactly))
+            or _explained(exercise, found, _of_this_loss(exercise, found, pairs), _exactly))
 
 
 def _explained(exercise, found, forms, difference):
@@ -105,6 +105,13 @@ def _forms(exercise):
     singles = [(mistake,) for mistake in (*exercise.mistakes, *generic)]
     return singles, [pair for pair in itertools.product(exercise.mistakes, generic)
                      if not edited_functions(pair[0]) & edited_functions(pair[1])]
+
+
+def _of_this_loss(exercise, found, pairs):
+    """The pairs whose first mistake gives the loss that was found: a backward pass changes none."""
+    return [pair for pair in pairs if all(
+        same(one[0], mistaken[0], beside=true[0]) for one, mistaken, true in zip(
+            found, kept_results(exercise, pair[0]), kept_results(exercise)))]
 
 
 def _pitfall(mistake):
