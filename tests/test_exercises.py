@@ -19,7 +19,8 @@ from scipy.sparse import csr_array
 from test_gradients import CASES
 from test_house import CHAPTERS, ROOT
 
-from minirl.exercises import EXERCISES, breaking, cutting, exercise_called, mistakes_by_name
+from minirl.exercises import (EXERCISES, breaking, cutting, exercise_called, mistake_called,
+                              mistakes_by_name)
 from minirl.exercises.exercise import ExerciseCase, Mistake, capital, mistaken, right_results, same
 from minirl.exercises.grading import _numbers_there, grade, raised
 from minirl.exercises.mistakes import BACKWARD, NO_PASS, likely_mistake
@@ -118,6 +119,15 @@ def test_the_backward_pass_is_spoken_of_where_the_gradient_is_taken_in_logits(on
         if not all(same(x[1], y[1]) for x, y in zip(right_results(one, mistake),
                                                     right_results(one))):
             assert likely_mistake(one, right_results(one, mistake)) is None
+
+
+def test_a_mistake_and_a_wrong_backward_pass_are_told_together():
+    """But for a wrong sign of the sum, which is told as a backward pass that is missing."""
+    dpo, one = mistake_called("dpo.swapped")
+    for other in BACKWARD[:-1]:
+        assert likely_mistake(dpo, right_results(dpo, one, other)) == (
+            f"Two at once, or one that not all results share.  {capital(one.says)}  And: "
+            f"{capital(other.says)}  Mend the first, and check again."), other.name
 
 
 def test_a_mistake_in_the_loss_alone_is_named():

@@ -7,7 +7,7 @@ import sys
 from inspect import cleandoc
 
 import pytest
-from test_house import ROOT, SOURCES
+from test_house import ROOT, SOURCES, parsed
 
 sys.path.insert(0, str(ROOT / "docs"))
 
@@ -22,7 +22,7 @@ LINKS = Links(equation=lambda tag: f"page.html#{tag}" if tag == "dpo.2" else Non
 def equations():
     """Every line of every equation of the book that has a tag, without it."""
     for path in SOURCES:
-        text = cleandoc(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")
+        text = cleandoc(ast.get_docstring(parsed(path)) or "")
         for kind, lines in blocks(text):
             if kind == "shown" and any(tag_of(line[4:])[1] for line in lines):
                 yield from (tag_of(line[4:])[0].strip() for line in lines)
