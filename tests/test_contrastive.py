@@ -343,8 +343,7 @@ def test_tables_of_many_points_are_summed_in_blocks(monkeypatch):
     assert 900_000 < max(sizes) < 1.1 * 2**20
 
 
-@SEEDS
-@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("seed, K", [(0, 2), (1, 2), (2, 2), (3, 3)])
 def test_the_integral_is_the_mean_of_all_batches(seed, K):
     """(contrastive.7)"""
     f, joint, _ = some(seed)

@@ -404,7 +404,7 @@ def test_a_vector_learns_what_its_environments_learn_one_by_one(learner, mode, n
     makers = [lambda: gymnasium.make(name, max_episode_steps=9)] * 3
     for horizon in 5, 100:
         world = Environment(vector(makers, mode), gamma=0.9)
-        together = learned(learner, world, [5, 6, 7], horizon=horizon)
+        together = learned(learner, world, [5, 6, 7], 2, horizon=horizon)
         assert max(together.finished.lengths) <= min(9, horizon)
         for run, seed in enumerate((5, 6, 7)):
             alone = learned_alone(learner, name, seed, horizon)
@@ -421,7 +421,7 @@ def test_a_vector_learns_what_its_environments_learn_one_by_one(learner, mode, n
 @cache
 def learned_alone(learner, name, seed, horizon):
     env = gymnasium.make(name, max_episode_steps=9)
-    return learned(learner, Environment(env, gamma=0.9), seed, horizon=horizon)
+    return learned(learner, Environment(env, gamma=0.9), seed, 2, horizon=horizon)
 
 
 def test_a_vector_may_work_in_other_processes():

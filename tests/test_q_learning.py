@@ -219,12 +219,12 @@ def test_learners_that_take_turns_learn_what_they_learn_together_bit_for_bit(lea
     first = np.random.default_rng(2).normal(size=(5, *mdp.shape)).round(kind == "nine actions")
     record = learners(mdp, rng=range(5), tables=TABLES[learner],
                       initial_value=0.0 if kind == "tied" else first)
-    options = {"exploration": rule, "horizon": 6, "steps_per_iteration": 20, "truth": truth,
-               "iterations": 3}
+    options = {"exploration": rule, "horizon": 6, "steps_per_iteration": 25, "truth": truth,
+               "iterations": 2}
     records = []
     for number in 0, np.inf:
         few(number)
-        records.append(list(itertools.islice(learner(mdp, record, **options), 3)))
+        records.append(list(itertools.islice(learner(mdp, record, **options), 2)))
     np.testing.assert_equal(*records)
 
 

@@ -368,9 +368,9 @@ def test_the_figures_show_the_solution_and_bear_the_name_of_the_map():
     assert curves.get_supxlabel().startswith("median of 2 runs, ")
 
 
-@pytest.mark.parametrize("name", ["a$b_c^$", "$\\frac$ {"])
-def test_the_name_of_a_map_is_no_formula(name):
+def test_the_name_of_a_map_is_no_formula():
     """And one run is not "1 runs"."""
+    name = "a$b_c^$ $\\frac$ {"
     pytest.importorskip("matplotlib")
     from minirl.lab import figures
     found = found_on_two_cells()
