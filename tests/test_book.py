@@ -232,8 +232,9 @@ def pattern_of(term):
 
 
 def used(term, name):
-    """Whether a chapter uses a term."""
-    return pattern_of(term).search(readable(name))
+    """Whether a chapter uses a term: most have not even its first word."""
+    first, text = re.split("[ -]", term)[0], readable(name)
+    return first.lower() in text.lower() and pattern_of(term).search(text)
 
 
 @cache

@@ -140,7 +140,7 @@ def edited_functions(mistake):
     return {function for function, _, _ in mistake.edits}
 
 
-def same(found, true, tolerance=1e-9, beside=0.0):
+def same(found, true, tolerance=1e-9, beside=None):
     """Whether two numbers or arrays agree, relative to the largest entry that should be there.
 
     Where that entry may be 0 up to rounding, the entries of `beside` say what is large.
@@ -151,7 +151,7 @@ def same(found, true, tolerance=1e-9, beside=0.0):
     if (found == true).all():
         return True
     scale = max(np.abs(x[np.isfinite(x)]).max(initial=1e-300)
-                for x in (true, np.asarray(beside)))
+                for x in ([true] if beside is None else [true, np.asarray(beside)]))
     with np.errstate(invalid="ignore"):
         return bool(((found == true) | (np.abs(found - true) <= tolerance * scale)).all())
 
