@@ -104,17 +104,17 @@ def test_read_next_leads_along_the_main_way():
         assert found == [after], name
 
 
-@pytest.mark.parametrize("name", SHAPED)
-def test_a_chapter_has_its_shape(name):
+def test_a_chapter_has_its_shape():
     """At most 120 lines of text; an example, exercises, what to read next and where it is from."""
-    text = TEXTS[name]
-    places = [text.find(part) for part in (">>> ", "**Exercises.**", "\nRead next: `")]
-    assert -1 < places[0] < places[1] < places[2], places
-    assert len(text.split("\n")) <= 120
-    if name in FIRST:
-        kind = ast.ClassDef if FIRST[name][0].isupper() else ast.FunctionDef
-        defined = [node.name for node in parsed(PATHS[name]).body if isinstance(node, kind)]
-        assert defined[0] == FIRST[name]
+    for name in SHAPED:
+        text = TEXTS[name]
+        places = [text.find(part) for part in (">>> ", "**Exercises.**", "\nRead next: `")]
+        assert -1 < places[0] < places[1] < places[2], (name, places)
+        assert len(text.split("\n")) <= 120, name
+        if name in FIRST:
+            kind = ast.ClassDef if FIRST[name][0].isupper() else ast.FunctionDef
+            defined = [node.name for node in parsed(PATHS[name]).body if isinstance(node, kind)]
+            assert defined[0] == FIRST[name], name
 
 
 @pytest.mark.parametrize("name", SHAPED)
@@ -142,19 +142,15 @@ def prose(name):
                   r"(?: (?:and|to) [\d.]+)?|arXiv:[\d.]+", "", text)
 
 
-@pytest.mark.parametrize("name", SHAPED)
-def test_every_figure_in_the_text_is_computed_by_a_test_or_an_example(name):
+def test_every_figure_in_the_text_is_computed_by_a_test_or_an_example():
     """A number with a decimal point or a comma stands in some test, or in an example beside it."""
-    example = "".join(re.findall(r"^ *>>>.*(?:\n(?!\s*$).*)*", TEXTS[name], flags=re.M))
-    numbers = {found.replace(",", "") for found in re.findall(
-        r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?", prose(name)) if re.search("[.,]", found)}
-    assert numbers - numbers_in(example) - numbers_in_tests() == set()
-
-
-@cache
-def numbers_in_tests():
-    return set().union(*(numbers_in(path.read_text(encoding="utf-8"))
-                         for path in ROOT.glob("tests/**/*.py")))
+    in_tests = set().union(*(numbers_in(path.read_text(encoding="utf-8"))
+                             for path in ROOT.glob("tests/**/*.py")))
+    for name in SHAPED:
+        example = "".join(re.findall(r"^ *>>>.*(?:\n(?!\s*$).*)*", TEXTS[name], flags=re.M))
+        numbers = {found.replace(",", "") for found in re.findall(
+            r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?", prose(name)) if re.search("[.,]", found)}
+        assert numbers - numbers_in(example) - in_tests == set(), name
 
 
 def numbers_in(proof):

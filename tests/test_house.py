@@ -164,19 +164,19 @@ def test_the_worlds_do_not_know_each_other_or_the_laboratory():
                 assert not name.startswith(("minirl.lab", "minirl.__main__")), path
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_a_module_imports_what_it_may_and_its_randomness_is_an_argument(path):
+def test_a_module_imports_what_it_may_and_its_randomness_is_an_argument():
     """NumPy, SciPy and the standard library; what needs an extra only inside a function, which may
     then say what to install.  Pitfall 43: not NumPy's global generator."""
-    module, extra = parsed(path), EXTRAS.get(module_name(path))
-    for name in imported_modules(path):
-        top = name.split(".")[0]
-        assert top in {*sys.stdlib_module_names, "numpy", "scipy", *PACKAGES, extra,
-                       "PIL" if extra == "matplotlib" else extra}, name  # which matplotlib needs
-    at_once = {name for node in module.body if isinstance(node, (ast.Import, ast.ImportFrom))
-               for name in names_imported(node)}
-    assert extra or not at_once & set(EXTRAS)
-    assert drawn_from_numpy(path) <= {"Generator", "default_rng", "PCG64", "BitGenerator"}
+    for path in SOURCES:
+        extra = EXTRAS.get(module_name(path))
+        tops = {name.split(".")[0] for name in imported_modules(path)}
+        assert tops <= {*sys.stdlib_module_names, "numpy", "scipy", *PACKAGES, extra,
+                        "PIL" if extra == "matplotlib" else extra}, path  # which matplotlib needs
+        at_once = {name for node in parsed(path).body
+                   if isinstance(node, (ast.Import, ast.ImportFrom))
+                   for name in names_imported(node)}
+        assert extra or not at_once & set(EXTRAS), path
+        assert drawn_from_numpy(path) <= {"Generator", "default_rng", "PCG64", "BitGenerator"}, path
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
