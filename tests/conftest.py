@@ -49,6 +49,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    gc.disable()  # until all modules and tests are there, which stay
     config.stash[GRADIENTS] = {}
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as for all that a shell runs behind it;
         signal.signal(signal.SIGINT, signal.default_int_handler)  # our commands would ignore it too
@@ -178,7 +179,8 @@ def pytest_collection_modifyitems(items, config):
 
 def pytest_collection_finish(session):
     """Start the long runs that some test wants to know the results of."""
-    gc.freeze()  # all modules and tests stay: to look through them again takes half a second
+    gc.freeze()  # to look through them again takes half a second
+    gc.enable()
     fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     wanted = [key for key in LONG_RUNS if key[0] in fixtures]
     is_worker = hasattr(session.config, "workerinput")
