@@ -51,11 +51,15 @@ JOBS = {"frontier": lambda: test_objectives.job()[0], "contrast": lambda: defaul
 TRAINED = {*JOBS, "learning_curves", "over_optimisation", "groups", "attempts", "beams", "trees",
            "memory"}
 
+# What is drawn from many numbers, or in many panels.
+LARGE = {"two_worlds", "policy_iteration", "baselines", "kl_estimates", "skills"}
+
 
 def pictures(names):
-    """A parameter for each of some pictures, slow where it is trained for."""
+    """A parameter for each of some pictures, slow where it is trained for or large."""
     return pytest.mark.parametrize("name", [
-        pytest.param(name, marks=pytest.mark.slow) if name in TRAINED else name for name in names])
+        pytest.param(name, marks=pytest.mark.slow) if name in TRAINED | LARGE else name
+        for name in names])
 
 
 def picture_called(name):
