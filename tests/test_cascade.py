@@ -3,6 +3,7 @@ checked steps and checked strings; the words of the reference; and letters that 
 """
 
 from bisect import bisect
+from dataclasses import replace
 from functools import cache
 
 from luck import assert_mean, assert_share
@@ -124,6 +125,7 @@ def test_the_coin_of_the_text():
     world, policy, correct = COIN
     assert clean_chances(world, policy, correct) == pytest.approx(0.2 / (1 - 0.6))
     assert error_rate(world, policy, correct) == pytest.approx(0.2)
+    assert error_rate(replace(world, gamma=0.5), policy, correct) == pytest.approx(0.2)
     assert occupancy(world, policy) == pytest.approx(5) and round(0.8**5, 3) == 0.328
     assert clean_chances(world, policy, np.full((1, 3), 0.8)).round(3) == 0.444
     two, one = (checked_steps(world, policy, correct, k) for k in (2, 1))

@@ -21,7 +21,8 @@ from minirl.exercises import (EXERCISES, attempt, breaking, exercise_called, mis
 from minirl.exercises.attempt import verdict_on
 from minirl.exercises.exercise import right_results
 from minirl.exercises.progress import FILE, noted, read_progress, write_progress
-from minirl.exercises.quiz import ask, is_near
+from minirl.exercises.quiz import ask, is_near, questions_of
+from minirl.kernel import softmax
 
 JOB = "exercise"
 
@@ -433,6 +434,15 @@ def test_a_quiz_looks_the_same_whether_its_answers_are_typed_or_piped(monkeypatc
         assert ask("kernel.softmax") == 0
         shown.append(capsys.readouterr().out)
     assert shown[0] == shown[1]
+    for question in questions_of(softmax.__doc__):
+        lines = "".join(f"       {line}\n" for line in question.lines)
+        assert f"\n{lines}   Your prediction" in shown[0]
+
+
+def test_without_a_standard_input_nothing_is_predicted(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert ask("kernel.softmax") == 0
+    assert capsys.readouterr().out.count("No prediction.") == 3
 
 
 @pytest.mark.parametrize("typed, asked", [

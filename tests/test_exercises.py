@@ -22,7 +22,7 @@ from test_house import CHAPTERS, ROOT
 from minirl.exercises import (EXERCISES, breaking, cutting, exercise_called, mistake_called,
                               mistakes_by_name)
 from minirl.exercises.exercise import ExerciseCase, Mistake, capital, mistaken, right_results, same
-from minirl.exercises.grading import _numbers_there, grade, raised
+from minirl.exercises.grading import _numbers_there, _unchanged, grade, raised
 from minirl.exercises.mistakes import BACKWARD, NO_PASS, likely_mistake
 from minirl.exercises.playing import _Luck
 from minirl.kernel.mdp import TabularMDP
@@ -179,6 +179,11 @@ def test_a_list_that_is_turned_round_is_changed():
     assert "changes its argument episode in place" in told(grade(gae, backwards))
 
 
+def test_a_number_that_is_none_is_changed_by_any_other():
+    assert _unchanged([np.nan, 1.0], [np.nan, 1.0])
+    assert not _unchanged([np.nan], [1.0]) and not _unchanged([1.0], [np.nan])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_book_itself_is_right_and_nothing_else_is_told(name):
     one = exercise_called(name)
@@ -279,6 +284,17 @@ def test_shapes_are_explained_only_where_they_do_not_fit(error, helped):
     said = raised(error, "mine.py")
     assert said.startswith(f"{type(error).__name__}: {error}.")
     assert ("The shapes do not fit" in said) == helped
+
+
+@pytest.mark.parametrize("line, text, said", [
+    (3, "  a = = 1\n", "line 3 is no Python, invalid syntax: a = = 1"),
+    (3, None, "line 3 is no Python, invalid syntax."),
+    (None, "", "it is no Python, invalid syntax.")])
+def test_what_is_no_python_is_told_with_its_line(line, text, said):
+    """In another file than the reader's it is an error like any other."""
+    assert raised(SyntaxError("invalid syntax", ("mine.py", line, 1, text)), "mine.py") == said
+    other = SyntaxError("invalid syntax", ("other.py", line, 1, text))
+    assert raised(other, "mine.py").startswith("SyntaxError: invalid syntax")
 
 
 TOO_MUCH, MISSING = "there is a factor 2 too much", "a factor 2 is missing"

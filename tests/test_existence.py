@@ -307,6 +307,7 @@ def test_along_a_chain_rewards_and_errors_are_known_by_hand():
     assert errors[0, 0] == pytest.approx(sqrt(4 * (1 / 3 + 1) + 1 / 2 + 1) / 3, rel=1e-6)
     assert not errors[0, 3:].any() and standard_errors(
         data, fit, pull=0, differences=np.array([[1, 0, 0, -1, 0]])).tolist() == [np.inf]
+    assert standard_errors(data, fit, pull=0, differences=np.zeros((1, 5))).tolist() == [0]
     np.testing.assert_allclose(C.sum(axis=0), 0, atol=1e-9)  # of the part that is known
     assert not C[3:].any() and np.linalg.matrix_rank(C) == 2
 

@@ -339,6 +339,9 @@ def test_a_learner_may_go_on_with_the_table_of_another(number, few):
     np.testing.assert_equal(next(q_learning(mdp, record, steps_per_iteration=20)), following)
     with pytest.raises(ValueError, match="exploration must take available actions"):
         next(q_learning(replace(mdp, available=np.arange(12).reshape(4, 3) % 2 > 0), record))
+    with pytest.raises(ValueError, match="exploration must take available actions"):
+        next(q_learning(replace(mdp, available=np.tile([False, True, True], (4, 1))),
+                        record._replace(planned=np.zeros(20, int))))
 
 
 @LEARNERS

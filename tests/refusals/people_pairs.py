@@ -323,6 +323,8 @@ ROWS = {
         row(lambda: existence(choices([0], [1], 2)), "`.difference` of Pairs", "got Pairs"),
         *whole("examples", lambda B: covariance(lambda x: (0.0, 2 * x), np.ones(2), examples=B,
                                                 pull=0), 3),
+        *not_negative("pull", lambda pull: covariance(lambda x: (0.0, 2 * x), np.ones(2),
+                                                      examples=3, pull=pull)),
     ],
     "calibration": [
         *(row(lambda measure=measure, wrong=wrong: measure(wrong), "margins must be",

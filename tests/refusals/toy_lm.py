@@ -174,7 +174,7 @@ ROWS = {
     "smoothing": [
         *(row(lambda method=method, table=table: method(np.array(table)), message)
           for method in (witten_bell, kneser_ney) for table, message in (
-            ([[1.0, -1.0]], "counts must be finite, not negative and not all zero"),
+            ([[1.0, -1.0]], "not negative and not all zero, got values from -1.0 to 1.0"),
             ([[np.nan, 1.0]], "counts must be finite"), ([[np.inf, 1.0]], "counts must be finite"),
             ([[0, 0, 0]], "not all zero, got values from 0.0 to 0.0"),
             ([[1, 0, 1], [1, 1, 1]], NO_ORDER.format((2, 3))),
