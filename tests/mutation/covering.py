@@ -3,14 +3,16 @@
     `python -m pytest -p mutation.covering --covering OUT`
 
 What a fixture of a module or of the session runs counts for each test that uses it, and so does
-what a function with a cache runs, in a file of tests or in a helper of them.  Tests that wait for
-the long runs of `conftest.py`, which are other processes, are left out, and so are those that fail
-or are skipped.  Of the slow ones only those are asked that train for a picture of the book.
+what a function with a cache runs, of the packages or of the tests.  Tests that wait for the long
+runs of `conftest.py`, which are other processes, are left out, and so are those that fail or are
+skipped.  Of the slow ones only those are asked that draw a picture of the book.
 """
 
 import contextlib
 import functools
+import gc
 import hashlib
+import inspect
 import os
 import pickle
 import subprocess
@@ -49,14 +51,18 @@ class _Covering:
         items[:] = [item for item in items if not takes_too_long(item)]
 
     def pytest_collection_finish(self, session):
-        ours = [module for module in list(sys.modules.values())
-                if str(ROOT / "tests") in (getattr(module, "__file__", None) or "")]
-        caches = {}
-        for module in ours:
-            for name, thing in list(vars(module).items()):
-                if isinstance(thing, functools._lru_cache_wrapper):
-                    caches.setdefault(thing, _Remembering(self, thing))
-                    setattr(module, name, caches[thing])
+        gc.unfreeze()  # `conftest.py` has hidden all objects from what looks for them
+        ours = tuple(str(ROOT / name) for name in (*PACKAGES, "tests"))
+        caches = {thing for module in list(sys.modules.values())
+                  if (getattr(module, "__file__", None) or "").startswith(ours)
+                  for thing in vars(module).values()
+                  if isinstance(thing, functools._lru_cache_wrapper)}
+        for cache in caches:
+            remembering = _Remembering(self, cache)
+            for names in gc.get_referrers(cache):  # modules, and tables of functions
+                if isinstance(names, dict) and names is not vars(remembering):
+                    names.update({name: remembering for name, thing in names.items()
+                                  if thing is cache})
         self.coverage.start()
 
     @pytest.hookimpl(wrapper=True)
