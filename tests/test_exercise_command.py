@@ -472,6 +472,8 @@ def test_the_mistakes_are_listed(command, desk):
     assert len(names) == len(EXERCISES) + len(mistakes_by_name())
     status, out, _ = command("dpo", "--break")
     assert command("--break", "dpo") == (0, out, "")
+    first = exercise_called("dpo").mistakes[0].name
+    assert out.endswith(f"Break the book by one: minirl exercise --break dpo.{first}\n")
     assert status == 0 and "dpo.saturated: " in out and "backward." not in out
 
 

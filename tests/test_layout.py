@@ -66,7 +66,7 @@ def test_the_drawing_of_the_chapter_is_what_the_functions_make():
     assert [int(word) for word in starts.split()] == begin.tolist() == [0, 2, 3, 6]
     assert all(value[starts.index(str(n))] == str(sequence[0])  # each start is under its value
                for n, sequence in zip(begin, sequences))
-    made = layout.rectangle(np.array(sum(sequences, [])), begin, blank=-1)
+    made = layout.rectangle(sum(sequences, []), begin, blank=-1)
     assert [line.split()[-3:] for line in lines[at:at + 3]] == [
         ["·" if x < 0 else str(x) for x in row] for row in made.tolist()]
 

@@ -128,13 +128,34 @@ def asked():
     return 7
 
 
+def doubled(x):
+    return x + x
+
+
 def never(x):
     return x + 1
 '''
-TESTS = '''import subprocess
+TESTS = '''import functools
+import subprocess
 import sys
 
-from minirl.toy import half, scaled
+from minirl.toy import doubled, half, scaled
+
+
+@functools.cache
+def six():
+    return doubled(3)
+
+
+TABLE = {"six": six}
+
+
+def test_who_asks_a_cache_first_need_not_look():
+    TABLE["six"]()
+
+
+def test_six():
+    assert TABLE["six"]() == 6
 
 
 def test_here():

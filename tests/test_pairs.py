@@ -44,6 +44,7 @@ def test_two_strings_are_identical_if_every_letter_is():
                                         ([aab, a, aab], [aba, a, aab], 2)):
         assert pairs_of(chosen, rejected).identical == identical
     assert PAIRS.select(np.arange(0)).identical == 0
+    assert choices([0, 1, 1], [1, 1, 0], 2).identical == 1
 
 
 def test_choices_are_strings_of_one_step():

@@ -322,6 +322,7 @@ def test_explained_variance_of_the_best_the_empty_and_the_opposite_prediction():
     assert explained_variance(np.full(3, 8.0), R) == 0
     assert explained_variance(-R, R) == pytest.approx(-3)
     assert isinstance(explained_variance(-R, R), float)
+    assert explained_variance([1, 2, 3], [1, 3, 5]) == 0.75
     for V in np.zeros(3), R:
         assert math.isnan(explained_variance(V, np.full(3, 0.1))), "there is nothing to explain"
     assert math.isnan(explained_variance(np.ones(1), np.zeros(1)))

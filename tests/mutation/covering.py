@@ -12,7 +12,6 @@ import contextlib
 import functools
 import gc
 import hashlib
-import inspect
 import os
 import pickle
 import subprocess
@@ -165,7 +164,8 @@ def recorded(files, folder, say=print):
     shared = hashlib.sha256()
     for path in sorted([*(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")),
                         *(path for path in (ROOT / "tests").rglob("*.py")
-                          if not path.name.startswith("test_") and "mutation" not in path.parts)]):
+                          if not path.name.startswith("test_") and "mutation" not in path.parts),
+                        Path(__file__)]):
         shared.update(path.read_bytes())
     places = {}
     for file in files:

@@ -266,8 +266,9 @@ ROWS = {
         *(row(lambda actions=actions: step(WORLD, HERE, actions, 0),
               "actions must be a vector of whole numbers in [0, 3), got ")
           for actions in (HERE - 1, HERE + 3, HERE + 0.5, HERE > 0, HERE[:0], HERE.reshape(2, 1))),
-        row(lambda: step(replace(WORLD, available=np.eye(4, 3) + np.eye(4, 3, -1) > 0), HERE,
-                         [0, 2], 0), "actions must be available, got 2 in state 0"),
+        row(lambda: step(replace(WORLD, available=np.eye(4, 3) + np.eye(4, 3, -1) > 0),
+                         np.array([1, 0]), [0, 2], 0),
+            "actions must be available, got 2 in state 0"),
         row(lambda: step(WORLD, HERE, HERE[:1], 0),  # one for all would be broadcast
             "actions must have shape (2,), got (1,)"),
         row(lambda: step(WORLD, HERE[:1], HERE, 0),
