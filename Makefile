@@ -101,7 +101,7 @@ gradients: .venv/installed
 # Every line and every branch of the packages is run by a test, or says in the source why not.
 coverage: .venv/installed
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -q $(ALL)
+	$(BIN)/python -m coverage run -m pytest -q $(SHARED) $(ALL)
 	$(BIN)/python -m coverage combine -q
 	$(BIN)/python -m coverage report
 
