@@ -120,7 +120,7 @@ import numpy as np
 from scipy import sparse
 
 from minirl.kernel import checks, counts
-from minirl.kernel.counts import Difference
+from minirl.kernel.counts import Difference, Steps
 from minirl.kernel.softmax import backward
 
 HEAD = 32  # So many rows are looked at to see what kind of matrix it is.
@@ -143,12 +143,12 @@ class Pairs:
     1 (3, 3) [[ 0. -1.  1. -1. -1.  0.  1.  0.  0.]]
     """
 
-    chosen: counts.Steps
-    rejected: counts.Steps
+    chosen: Steps  # in this class `counts` is something else
+    rejected: Steps
 
     def __post_init__(self):
-        _check_type("chosen", self.chosen, counts.Steps)
-        _check_type("rejected", self.rejected, counts.Steps)
+        _check_type("chosen", self.chosen, Steps)
+        _check_type("rejected", self.rejected, Steps)
         if len(self) != self.rejected.starts.size - 1 or self.shape != self.rejected.shape:
             raise ValueError(f"rejected must be as many strings as chosen, {len(self)} over "
                              f"{self.shape}, got {self.rejected.starts.size - 1} over "
@@ -341,7 +341,7 @@ def check_strings(name, steps, table):
     Traceback (most recent call last):
     ValueError: strings must be at least one over a table of shape (1, 3), got 1 over (1, 2)
     """
-    _check_type(name, steps, counts.Steps)
+    _check_type(name, steps, Steps)
     shape = np.shape(table)
     if steps.starts.size < 2 or steps.shape != shape:
         raise ValueError(f"{name} must be at least one over a table of shape {shape}, got "
