@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -310,21 +311,33 @@ def test_a_signal_at_any_moment_leaves_no_traceback_file_or_process(desk, name, 
     (desk / "backward_exercise.py").write_text("while True:\n    pass\n")
     before = sorted(os.listdir(desk))
     for soon in 0, 0.1, 1:
-        process = child(LONG[name], cwd=desk, start_new_session=True)
-        maps = Path(f"/proc/{process.pid}/maps")
-        while maps.exists() and "math" not in maps.read_text() and process.poll() is None:
-            time.sleep(0.005)
-        time.sleep(soon + soon * rng.random())
-        process.send_signal(number)
-        out, err = process.communicate(timeout=60)
-        assert process.returncode in (-number, 128 + number), err
-        assert b"Traceback" not in err and b"ignored" not in err, err
-        assert sorted(os.listdir(desk)) == before
-        for _ in range(100):
-            if not in_session(process.pid):
-                break
-            time.sleep(0.1)
-        assert not in_session(process.pid)
+        with session(LONG[name], desk) as process:
+            maps = Path(f"/proc/{process.pid}/maps")
+            while maps.exists() and "math" not in maps.read_text() and process.poll() is None:
+                time.sleep(0.005)
+            time.sleep(soon + soon * rng.random())
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+            assert process.returncode in (-number, 128 + number), err
+            assert b"Traceback" not in err and b"ignored" not in err, err
+            assert sorted(os.listdir(desk)) == before
+            for _ in range(100):
+                if not in_session(process.pid):
+                    break
+                time.sleep(0.1)
+            assert not in_session(process.pid)
+
+
+@contextmanager
+def session(line, desk):
+    """A command with a session of its own, of which nothing lives on if the test fails."""
+    process = child(line, cwd=desk, start_new_session=True)
+    try:
+        yield process
+    finally:
+        for one in in_session(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(int(one), signal.SIGKILL)
 
 
 def in_session(leader):
