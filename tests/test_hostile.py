@@ -331,13 +331,13 @@ def test_a_signal_at_any_moment_leaves_no_traceback_file_or_process(desk, name, 
 @contextmanager
 def session(line, desk):
     """A command with a session of its own, of which nothing lives on if the test fails."""
-    process = child(line, cwd=desk, start_new_session=True)
-    try:
-        yield process
-    finally:
-        for one in in_session(process.pid):
-            with suppress(ProcessLookupError):
-                os.kill(int(one), signal.SIGKILL)
+    with child(line, cwd=desk, start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            for one in in_session(process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(int(one), signal.SIGKILL)
 
 
 def in_session(leader):
